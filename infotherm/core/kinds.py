@@ -40,8 +40,8 @@ def product_kind(first: str, first_sign: int, second: str, second_sign: int) -> 
     Unknown unless both are exact or the signs decide: an exact factor of certain sign keeps or flips the other's kind,
     and bounds away from zero (a >= la > 0, or a <= ua < 0) multiply to a bound.
 
-    >>> product_kind("exact", -1, "lower", 0), product_kind("lower", 1, "lower", 1), product_kind("estimate", 0, "exact", 0)
-    ('upper', 'lower', 'unknown')
+    >>> product_kind("exact", -1, "lower", 0), product_kind("lower", 1, "lower", 1)
+    ('upper', 'lower')
     """
     if "unknown" in (first, second):
         return "unknown"

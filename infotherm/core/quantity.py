@@ -18,7 +18,7 @@ _COMMON_OPTIONS = frozenset({"n_samples", "generator", "tolerance"})
 _REGISTRY: dict[str, Quantity] = {}
 
 
-class NotApplicable(Exception):  # noqa: N818 - a reason, not a mistake
+class NotApplicable(Exception):
     """Raised by the predicate of a rule: the reason why the rule does not apply to these arguments."""
 
 
@@ -168,7 +168,7 @@ class Quantity:
         raise NotImplementedError(self._no_rule(converted, method, options))
 
     def explain(self, *args: Any, method: str = "auto", **options: Any) -> Explanation:
-        """Which rules fit, which would be taken, and why not the others, by the predicates that the call itself uses."""
+        """Which rules fit, which would be taken, and why not the others, by the predicates of the call itself."""
         converted = self._converted(args)
         considered = []
         taken = False
