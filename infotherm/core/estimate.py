@@ -189,7 +189,8 @@ class Estimate:
         value = self.value * other.value
         a, b = self.value.detach().abs(), other.value.detach().abs()
         stderr = _joined(b * self.stderr, a * other.stderr, self, other) + self.stderr * other.stderr
-        error = a * other.error + b * self.error + self.error * other.error + rounding_error([value])
+        error = _times(a, other.error) + _times(b, self.error) + _times(self.error, other.error)
+        error = error + rounding_error([value])
         kind = product_kind(self.kind, _certified_sign(self), other.kind, _certified_sign(other))
         return _combined(self, other, value, stderr, error, kind, _product_units(self.units, other.units))
 
@@ -487,6 +488,11 @@ def _number(x: Any, like: Estimate) -> Any:
 def _joined(a: Tensor, b: Tensor, first: Estimate, second: Estimate) -> Tensor:
     """Random errors of a sum: linear when a stream is shared (any correlation), else in quadrature."""
     return a + b if set(first.streams) & set(second.streams) else torch.hypot(a, b)
+
+
+def _times(a: Tensor, b: Tensor) -> Tensor:
+    """The product of two error sizes, where zero times infinity is zero."""
+    return torch.where((a == 0) | (b == 0), 0.0, a * b)
 
 
 def _combined(
