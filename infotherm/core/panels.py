@@ -1,0 +1,245 @@
+"""What the adaptive integrators stand on: nested rules, and maps from reference panels to ranges, infinite ones too.
+
+A range is cut at its breakpoints into *intervals*; every interval is the image of the reference coordinate u in (0, 1),
+and is bisected there into *panels*. The panels are therefore the same for a whole batch, while their images differ from
+one batch element to the next. The distances to both ends of the interval are carried, u and 1 - u, so that a
+singularity at an end is resolved to the smallest numbers and not only to one unit in the last place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Singular = Literal["lower", "upper", "both"] | None
+
+# Non-negative nodes and weights of the Kronrod rules on [-1, 1], every second node being one of the Gauss rule inside
+# (from the Stieltjes polynomials at 60 digits; Kronrod 1965, and table in QUADPACK, Piessens et al. 1983).
+_KRONROD = {
+    15: (
+        (0.0, 0.20948214108472782801),
+        (0.2077849550078984676, 0.20443294007529889241),
+        (0.40584515137739716691, 0.19035057806478540991),
+        (0.58608723546769113029, 0.16900472663926790283),
+        (0.74153118559939443986, 0.14065325971552591875),
+        (0.86486442335976907279, 0.10479001032225018384),
+        (0.94910791234275852453, 0.063092092629978553291),
+        (0.99145537112081263921, 0.022935322010529224964),
+    ),
+    21: (
+        (0.0, 0.14944555400291690566),
+        (0.14887433898163121088, 0.14773910490133849137),
+        (0.29439286270146019813, 0.1427759385770600808),
+        (0.4333953941292471908, 0.13470921731147332593),
+        (0.56275713466860468334, 0.12349197626206585108),
+        (0.67940956829902440623, 0.1093871588022976419),
+        (0.78081772658641689706, 0.093125454583697605535),
+        (0.86506336668898451073, 0.075039674810919952767),
+        (0.930157491355708226, 0.054755896574351996031),
+        (0.97390652851717172008, 0.032558162307964727479),
+        (0.99565716302580808074, 0.011694638867371874278),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Nested:
+    """A Kronrod rule on (0, 1) with its error functionals: nodes u, complements 1 - u, weights, and null rules.
+
+    `null[0]` is Kronrod minus Gauss. It is the only even functional on these nodes that annihilates all polynomials
+    below its degree; `null[1]` is orthogonal to it and of two degrees less. An integrand that one of them misses by
+    chance (a kink at an unlucky place) is seen by the other.
+    """
+
+    nodes: Tensor
+    complements: Tensor
+    weights: Tensor
+    null: Tensor
+
+    def to(self, dtype: torch.dtype, device: torch.device) -> Nested:
+        return Nested(*(t.to(device) for t in (self.nodes, self.complements)), *self._cast(dtype, device))
+
+    def _cast(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+        return self.weights.to(dtype=dtype, device=device), self.null.to(dtype=dtype, device=device)
+
+
+@cache
+def kronrod(points: int) -> Nested:
+    """The nested rule with 15 or 21 points on (0, 1), in float64 on the CPU; exact to degree 22 and 31."""
+    half = np.array(_KRONROD[points])
+    nodes = np.concatenate([-half[:0:-1, 0], half[:, 0]])
+    weights = np.concatenate([half[:0:-1, 1], half[:, 1]])
+    inner, inner_weights = np.polynomial.legendre.leggauss(points // 2)
+    gauss = np.zeros(points)
+    gauss[1::2] = inner_weights
+    if np.abs(nodes[1::2] - inner).max() > 1e-14:
+        raise AssertionError("the Kronrod table does not contain the Gauss nodes")
+    first = weights - gauss
+    # even functionals that annihilate the even Legendre polynomials up to two degrees less than the Gauss rule does
+    basis = np.polynomial.legendre.legvander(nodes, 2 * (points // 2) - 3)[:, ::2]
+    candidates = np.eye(points) + np.eye(points)[::-1]
+    constraints = np.column_stack([basis, first])
+    q, _ = np.linalg.qr(constraints)
+    left = candidates - q @ (q.T @ candidates)
+    second = left[:, np.argmax(np.linalg.norm(left, axis=0))]
+    second *= np.linalg.norm(first) / np.linalg.norm(second)
+    as64 = [torch.from_numpy(v.copy()) for v in ((1 + nodes) / 2, (1 - nodes) / 2, weights / 2)]
+    return Nested(*as64, torch.from_numpy(np.stack([first, second]) / 2))
+
+
+def breakpoint_tensor(breakpoints: Any, batch: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Breakpoints as a tensor (P, ...) that broadcasts against the batch after its first axis."""
+    if isinstance(breakpoints, list | tuple) and any(isinstance(b, Tensor) for b in breakpoints):
+        each = [torch.as_tensor(b, dtype=dtype, device=device) for b in breakpoints]
+        points = torch.stack(torch.broadcast_tensors(*each))
+    else:
+        points = torch.as_tensor(breakpoints, dtype=dtype, device=device)
+    if points.ndim == 0:
+        points = points[None]
+    missing = len(batch) - (points.ndim - 1)
+    return points.reshape(points.shape[0], *(1,) * missing, *points.shape[1:]) if missing > 0 else points
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A range cut at its breakpoints: ends of the finite intervals, anchors and scale of the infinite tails.
+
+    Interval 0 is the tail to minus infinity when `left` is set, the last one the tail to infinity when `right` is.
+    A tail is x = anchor -+ scale (1 - u) / u: a power law of x stays a power of u, which the rule integrates.
+    """
+
+    points: Tensor  # (K + 1, *batch), non-decreasing
+    scale: Tensor  # (*batch)
+    inside: Tensor  # (*batch), a point of the range where panels without width are evaluated
+    left: Tensor | None  # (*batch) bool: the range is infinite on the left
+    right: Tensor | None
+    singular: Singular
+
+    @property
+    def intervals(self) -> int:
+        return self.points.shape[0] - 1 + (self.left is not None) + (self.right is not None)
+
+    def map(self, interval: Tensor, u: Tensor, ubar: Tensor) -> tuple[Tensor, Tensor]:
+        """Points x and dx/du, both (P, n, *batch), of the reference nodes u and 1 - u, both (P, n), of P panels."""
+        batch = self.points.shape[1:]
+        dtype, inner = self.points.dtype, self.points.shape[0] - 1
+        shape = (*u.shape, *(1,) * len(batch))
+        u, ubar = u.to(dtype).reshape(shape), ubar.to(dtype).reshape(shape)
+        k = interval - int(self.left is not None)
+        start = self.points[k.clamp(0, max(inner - 1, 0))].unsqueeze(1)
+        width = (self.points[(k + 1).clamp(0, inner)].unsqueeze(1) - start).expand(len(k), *u.shape[1:2], *batch)
+        near, far, slope = u, ubar, torch.ones_like(u)
+        row = lambda mask: mask.reshape(-1, *(1,) * (len(shape) - 1))  # noqa: E731
+        if self.singular in ("lower", "both"):
+            at = row(k == 0)
+            near, far, slope = (
+                torch.where(at, a, b) for a, b in ((u * u, near), (ubar * (1 + u), far), (2 * u, slope))
+            )
+        if self.singular in ("upper", "both"):
+            at = row(k == inner - 1)
+            far, near = torch.where(at, ubar * ubar, far), torch.where(at, u * (1 + ubar), near)
+            slope = torch.where(at, 2 * ubar, slope)
+        x = torch.where(near <= 0.5, start + width * near, start + width - width * far)
+        weight = width * slope
+        for tail, sign, rows, anchor in (
+            (self.left, -1.0, k < 0, self.points[0]),
+            (self.right, 1.0, k >= inner, self.points[-1]),
+        ):
+            if tail is not None:
+                rows = row(rows)
+                x = torch.where(rows, anchor + sign * self.scale * (ubar / u), x)
+                weight = torch.where(rows, torch.where(tail, self.scale / (u * u), 0.0), weight)
+        return torch.where(weight == 0, self.inside, x), weight
+
+
+def make_axis(
+    lower: Tensor, upper: Tensor, breakpoints: Tensor | None, singular: Singular = None, name: str = ""
+) -> Axis:
+    """The range [lower, upper] (tensors of one shape), cut at those breakpoints (P, *batch) that lie inside it."""
+    at_left, at_right = torch.isneginf(lower), torch.isposinf(upper)
+    if bool(torch.isnan(lower).any() | torch.isnan(upper).any() | (lower > upper).any()):
+        raise ValueError(f"lower{name} must be <= upper{name}; got {_show(lower)} and {_show(upper)}")
+    if bool(torch.isposinf(lower).any() | torch.isneginf(upper).any()):
+        raise ValueError(f"lower{name} must be below +inf and upper{name} above -inf")
+    infinity = torch.full_like(lower, torch.inf)
+    if breakpoints is None:
+        first, last, points = infinity, -infinity, lower.new_zeros((0, *lower.shape))
+    else:
+        points = breakpoints.expand(breakpoints.shape[0], *lower.shape)
+        known = torch.isfinite(points) & (points > lower) & (points < upper)
+        first = torch.where(known, points, infinity).amin(0)
+        last = torch.where(known, points, -infinity).amax(0)
+    # where a tail begins: the outermost breakpoint, else the finite end, else the origin
+    finite_lower = torch.where(at_left, torch.where(at_right, 0.0, upper), lower)
+    finite_upper = torch.where(at_right, torch.where(at_left, 0.0, lower), upper)
+    start = torch.where(at_left & torch.isfinite(first), first, finite_lower)
+    stop = torch.where(at_right & torch.isfinite(last), last, finite_upper)
+    if singular is not None:
+        for end, infinite, which in ((lower, at_left, "lower"), (upper, at_right, "upper")):
+            if singular in (which, "both") and bool(infinite.any()):
+                raise ValueError(f"singular={singular!r} needs a finite {which}{name}; got {_show(end)}")
+        # a finite interval beside the singular end, and two of them when both are singular
+        stop = torch.where(at_right & (start == stop), start + 1, stop)
+        start = torch.where(at_left & (start == stop), stop - 1, start)
+        points = torch.cat([points, ((start + stop) / 2)[None]]) if singular == "both" else points
+    spread = stop - start
+    scale = torch.where(spread > 0, spread, torch.ones_like(spread)).detach()
+    points = torch.where(torch.isfinite(points), points, start).clamp(start, stop)
+    points = torch.cat([start[None], points.sort(0).values, stop[None]])
+    left = at_left if bool(at_left.any()) else None
+    right = at_right if bool(at_right.any()) else None
+    wide = (points[1:] - points[:-1]).detach()
+    best = wide.argmax(0, keepdim=True)
+    inside = (points[:-1].gather(0, best) + wide.gather(0, best) / 2)[0].detach()
+    inside = torch.where(
+        (spread <= 0) & at_right, start + scale, torch.where((spread <= 0) & at_left, start - scale, inside)
+    )
+    return Axis(points, scale, inside.detach(), left, right, singular)
+
+
+def _show(x: Tensor) -> str:
+    return f"{x.item()}" if x.numel() == 1 else f"values from {x.min().item()} to {x.max().item()}"
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Pieces (start, start + width) of the reference intervals; `after` is 1 - start - width, kept exactly."""
+
+    interval: Tensor
+    start: Tensor
+    width: Tensor
+    after: Tensor
+
+    @staticmethod
+    def whole(intervals: int, device: torch.device) -> Panels:
+        zero = torch.zeros(intervals, dtype=torch.float64, device=device)
+        return Panels(torch.arange(intervals, device=device), zero, zero + 1, zero)
+
+    def __len__(self) -> int:
+        return self.interval.shape[0]
+
+    def __getitem__(self, which: Tensor | slice) -> Panels:
+        return Panels(self.interval[which], self.start[which], self.width[which], self.after[which])
+
+    def halves(self) -> Panels:
+        half = self.width / 2
+        return Panels(
+            torch.cat([self.interval, self.interval]),
+            torch.cat([self.start, self.start + half]),
+            torch.cat([half, half]),
+            torch.cat([self.after + half, self.after]),
+        )
+
+    def joined(self, other: Panels) -> Panels:
+        pairs = ((self.interval, other.interval), (self.start, other.start), (self.width, other.width))
+        return Panels(*(torch.cat(p) for p in pairs), torch.cat([self.after, other.after]))
+
+    def reference(self, rule: Nested) -> tuple[Tensor, Tensor]:
+        """Nodes u and 1 - u, both (P, n), in float64."""
+        u = self.start[:, None] + self.width[:, None] * rule.nodes
+        return u, self.after[:, None] + self.width[:, None] * rule.complements
