@@ -61,13 +61,13 @@ class Verdict:
     """
 
     outcome: str
-    slack: Estimate | None
-    tightness: Tensor | None
-    lhs: Estimate | None
-    rhs: Estimate | None
     relation: str
     alpha: float
     reason: str
+    slack: Estimate | None = None
+    tightness: Tensor | None = None
+    lhs: Estimate | None = None
+    rhs: Estimate | None = None
     outcomes: np.ndarray = field(default_factory=lambda: np.array("not applicable"))
     evidence: Evidence | None = None
     tolerance: Tensor | None = None
@@ -84,6 +84,10 @@ class Verdict:
     def shape(self) -> tuple[int, ...]:
         """The batch shape."""
         return self.outcomes.shape
+
+    def labelled(self, *, name: str, source: str, build_statement: Callable[[], Any] | None = None) -> Verdict:
+        """The same verdict with the name, source and statement of what was claimed."""
+        return replace(self, name=name, source=source, build_statement=build_statement)
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a Verdict has four outcomes and is neither true nor false: compare v.outcome with 'holds'")
@@ -156,19 +160,9 @@ def decide(lhs: Any, rhs: Any, relation: str = ">=", *, alpha: float = 0.01, tol
         if not bool((tolerance >= 0).all()):
             raise ValueError(f"tolerance must be >= 0; got {tolerance.tolist()}")
     slack = rhs - lhs if relation == "<=" else lhs - rhs
-    verdict = Verdict(
-        "undecided",
-        slack,
-        _tightness(lhs, rhs),
-        lhs,
-        rhs,
-        relation,
-        alpha,
-        "",
-        evidence=_evidence(lhs, rhs, relation, tolerance),
-        tolerance=tolerance,
-    )
-    return holm([verdict], alpha)[0]
+    evidence = _evidence(lhs, rhs, relation, tolerance)
+    parts = {"slack": slack, "tightness": _tightness(lhs, rhs), "lhs": lhs, "rhs": rhs, "tolerance": tolerance}
+    return holm([Verdict("undecided", relation, alpha, "", evidence=evidence, **parts)], alpha)[0]
 
 
 def holm(verdicts: Iterable[Verdict], alpha: float = 0.01) -> list[Verdict]:
