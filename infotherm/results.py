@@ -209,7 +209,11 @@ def load(path: str | Path) -> xarray.Dataset:
 
 def environment() -> dict[str, str]:
     """Versions that a number may depend on, by name; "" for a package that is not installed."""
-    versions = {"infotherm": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    versions = {
+        "infotherm": __version__,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
     for package in ("torch", "numpy", "scipy", "POT"):
         versions[package] = package_version(package)
     return {f"{name}_version" if name != "platform" else name: text for name, text in versions.items()}

@@ -1,0 +1,186 @@
+"""The command line: each command is one call of the library and a way to show its answer.
+
+Exit codes: 0 when all claims hold (undecided ones allowed), 1 when a claim is violated, 2 on an error.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from infotherm._version import __version__
+
+app = typer.Typer(
+    name="infotherm",
+    help="Information, thermodynamics, transport and replica theory: numbers that know their own error.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+
+_COLOURS = {
+    "holds": "green",
+    "violated": "bold red",
+    "undecided": "yellow",
+    "not applicable": "dim",
+    "error": "magenta",
+}
+_SIGNS = {">=": "≥", "<=": "≤", "==": "="}
+_PIPED_WIDTH = 132  # a log file is not wrapped at 80 columns
+
+
+def main() -> None:
+    """The entry point of the `infotherm` script."""
+    app()
+
+
+def _console(*, stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else _PIPED_WIDTH, highlight=False)
+
+
+def _plainly(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What the user can mend is said in one line, without a traceback, and ends with exit code 2."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (ValueError, TypeError, LookupError, OSError, ImportError) as problem:
+            text = problem.args[0] if isinstance(problem, KeyError) and problem.args else problem
+            typer.echo(f"error: {' '.join(str(text).split())}", err=True)
+            raise typer.Exit(2) from None
+
+    return wrapped
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"infotherm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+# -- validate --------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+@_plainly
+def validate(
+    full: Annotated[bool, typer.Option("--full/--quick", help="All claims, or those of seconds only.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Glob on 'study:claim', a study's or a claim's name; may be repeated.", metavar="GLOB"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, ...")] = "cpu",
+    out: Annotated[Path, typer.Option(help="Folder for the results and report.html.", metavar="DIR")] = Path(
+        "infotherm-results"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of the run; each claim derives its own.")] = 0,
+    studies: Annotated[
+        Path | None, typer.Option(help="Folder of study files instead of the package's own.", metavar="DIR")
+    ] = None,
+) -> None:
+    """Check every claim of the studies by its several routes, and write a report."""
+    from infotherm import report, results
+    from infotherm.studies import run
+
+    level = "full" if full else "quick"
+    with _progress() as progress:
+        datasets = run(studies, only=only or (), level=level, device=device, seed=seed, out=out, progress=progress)
+    console = _console()
+    _show_verdicts(console, datasets.values())
+    page = report.write([out / f"{name}.nc" for name in datasets], out / "report.html")
+    counts = results.count(datasets.values())
+    console.print(f"report: {escape(str(page))}", soft_wrap=True)
+    console.print(str(counts))
+    raise typer.Exit(counts.exit_code)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on the error stream that names what is being computed; nothing where that is not a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    console = _console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def advance(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=escape(name))
+
+        yield advance
+
+
+def _show_verdicts(console: Console, datasets: Iterable[Any]) -> None:
+    from infotherm.report.summary import summarise
+
+    claims = [claim for dataset in datasets for claim in summarise(dataset)]
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("claim", "left side", "", "right side", "slack"):
+        table.add_column(heading, overflow="fold")
+    wide = console.width >= 110
+    if wide:
+        table.add_column("kind and method", overflow="fold")
+    table.add_column("cases", justify="right")
+    table.add_column("verdict", no_wrap=True)
+    for claim in claims:
+        case = claim.shown
+        cells = [claim.full_name, case.lhs, _SIGNS.get(case.relation, ""), case.rhs, case.difference]
+        cells += [case.route] if wide else []
+        verdict = Text(claim.outcome, style=_COLOURS[claim.outcome])
+        table.add_row(*map(Text, cells), Text(claim.tally if len(claim.cases) > 1 else "1", style="dim"), verdict)
+    console.print(table)
+    console.print()
+    for claim in claims:
+        if claim.outcome in ("violated", "error"):
+            console.print(Text.assemble((claim.outcome, _COLOURS[claim.outcome]), f" {claim.full_name}"))
+            console.print(Text(f"  {claim.shown.reason}\n  reproduce: {claim.command}"), soft_wrap=True)
+
+
+# -- doctor ----------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+@_plainly
+def doctor() -> None:
+    """Say what is installed and whether it computes known numbers."""
+    from infotherm import checkup, results
+
+    console = _console()
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, text in results.environment().items():
+        table.add_row(name.removesuffix("_version"), Text(text or "not installed"))
+    for package, purpose in checkup.OPTIONAL.items():
+        found = results.package_version(package)
+        table.add_row(package, Text(found) if found else Text(f"not installed: {purpose}", style="dim"))
+    for device in checkup.devices():
+        table.add_row(device, Text(checkup.device_name(device)))
+    console.print(table)
+    console.print()
+    checks = checkup.checkup()
+    for check in checks:
+        mark = ("ok", "green") if check.passed else ("FAILED", "bold red")
+        console.print(Text.assemble(mark, f"  {check.name}  ", (check.detail, "dim")), soft_wrap=True)
+    failed = sum(not check.passed for check in checks)
+    console.print(f"{len(checks) - failed} ok, {failed} failed")
+    raise typer.Exit(2 if failed else 0)
