@@ -1,0 +1,158 @@
+"""Gaussian plug-in: entropy and mutual information from the sample covariance, right for Gaussian data."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from infotherm.core.estimate import Estimate
+from infotherm.core.rounding import rounding_error
+from infotherm.estimators.base import paired_samples, require_varying, stream_of_samples
+
+
+@dataclass(frozen=True)
+class GaussianPlugIn:
+    """Entropy or (conditional) mutual information of Gaussian data, unbiased at every N.
+
+    `estimate(x)` is the differential entropy h(x), `estimate(x, y)` the mutual information I(x; y),
+    `estimate(x, y, given=z)` the conditional one, in nats:
+
+        h = (1/2) log det(2 pi e S) - bias,   bias = (1/2) [D log(2 / n) + sum_{i<D} psi((n - i) / 2)],  n = N - 1,
+
+    with S the sample covariance and the bias that of the log-determinant of a Wishart matrix, so that the mean over
+    Gaussian data is exact (Misra, Singh and Demchuk, J. Multivariate Anal. 92, 324, 2005).
+
+    The standard error is that of the influence function, not less than the exact one of Gaussian data for an entropy,
+    plus a second-order term for a mutual information, whose random error does not vanish at independence.
+    When Mardia's test rejects normality at `significance`, the entropy becomes an upper bound (among laws of one
+    covariance the Gaussian has the largest entropy), and the mutual information is of kind "unknown".
+
+    Parameters
+    ----------
+    significance
+        Level of the normality test.
+
+    Examples
+    --------
+    >>> x = torch.randn(4000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    >>> y = x[:, :1] + torch.randn(4000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    >>> GaussianPlugIn().estimate(x, y)   # the truth is log(2) / 2 = 0.3466
+    0.373 +- 0.011 nat  estimate  sample-based(n=4000)
+    """
+
+    significance: float = 1e-3
+
+    def estimate(self, x: Any, y: Any = None, *, given: Any = None) -> Estimate:
+        """The estimate from samples of shape (N, D).
+
+        Raises
+        ------
+        ValueError
+            For too few samples (N must exceed the number of coordinates plus one), constant or dependent coordinates.
+        """
+        if y is None and given is not None:
+            raise ValueError("given needs y: the conditional quantity is I(x; y | given)")
+        matrices = paired_samples(x=x, y=y, given=given)
+        for matrix, name in zip(matrices, ("x", "y", "given"), strict=False):
+            require_varying(matrix, name)
+        joint = torch.cat(matrices, 1)
+        n, dim = joint.shape
+        if n < dim + 2:
+            raise ValueError(f"the Gaussian plug-in needs N >= D + 2 = {dim + 2} samples; got {n}")
+        blocks = torch.arange(dim).split([m.shape[1] for m in matrices])
+        # I(x; y) = h(x) + h(y) - h(x, y);  I(x; y | z) = h(x, z) + h(y, z) - h(x, y, z) - h(z)
+        if y is None:
+            signed = [(1, blocks[0])]
+        elif given is None:
+            signed = [(1, blocks[0]), (1, blocks[1]), (-1, torch.arange(dim))]
+        else:
+            bx, by, bz = blocks
+            signed = [(1, torch.cat([bx, bz])), (1, torch.cat([by, bz])), (-1, torch.arange(dim)), (-1, bz)]
+        parts = [(sign, *_corrected_entropy(joint[:, block])) for sign, block in signed]
+        value = sum(sign * entropy for sign, entropy, _, _ in parts)
+        influence = sum(sign * squares / 2 for sign, _, squares, _ in parts)
+        error = sum(e for _, _, _, e in parts)
+        variance = influence.var() / n
+        if y is None:
+            order = torch.arange(dim, dtype=torch.float64)
+            variance = torch.maximum(variance, torch.polygamma(1, (n - 1 - order) / 2).sum() / 4)
+        else:
+            # at independence 2 N I is chi-square with d_x d_y degrees of freedom, and the first-order term is small
+            # just when the estimate comes out low: this pays for both (coverage is measured in the tests)
+            variance = variance + 2 * len(blocks[0]) * len(blocks[1]) / n**2
+            variance = variance * n / (n - dim - 1)
+        stderr = variance.sqrt()
+        kind, info = "estimate", {"n": n, "assumes": "jointly Gaussian data"}
+        p_value = mardia_p_value(joint)
+        info["normality_p_value"] = p_value
+        if p_value < self.significance:
+            kind = "upper" if y is None else "unknown"
+            info["warning"] = f"the data are not Gaussian (Mardia's test, p = {p_value:.2g})"
+            warnings.warn(f"GaussianPlugIn: {info['warning']}; the result is of kind {kind!r}", stacklevel=2)
+        return Estimate(
+            value,
+            stderr=stderr,
+            error=error,
+            kind=kind,
+            method="sample-based",
+            streams=(stream_of_samples(*matrices),),
+            info=info,
+        )
+
+
+def _corrected_entropy(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Unbiased entropy of Gaussian samples, each sample's Mahalanobis square, and the rounding error."""
+    n, dim = x.shape
+    centred = x - x.mean(0)
+    scale = centred.square().mean(0).sqrt()
+    # a triangular factor of the standardised data: its diagonal gives the determinant without squaring the condition
+    triangle = torch.linalg.qr(centred / scale, mode="r").R
+    diagonal = triangle.diagonal().abs()
+    if bool(diagonal.min() <= 1e-12 * diagonal.max()):
+        raise ValueError("the coordinates must be linearly independent; the sample covariance is singular")
+    log_det = 2 * diagonal.log().sum() - dim * math.log(n - 1) + 2 * scale.log().sum()
+    order = torch.arange(dim, dtype=torch.float64)
+    bias = dim * math.log(2 / (n - 1)) + torch.digamma((n - 1 - order) / 2).sum()
+    entropy = 0.5 * (dim * math.log(2 * math.pi * math.e) + log_det - bias)
+    whitened = torch.linalg.solve_triangular(triangle.mT, (centred / scale).mT, upper=False)
+    squares = whitened.square().sum(0) * (n - 1)
+    error = rounding_error([2 * diagonal.log().abs().sum() + dim * math.log(n), scale.log().abs().sum()])
+    # the samples themselves are rounded: far from the origin that moves the standardised data by eps |x| / scale
+    conditioning = torch.linalg.cond(triangle) * dim * (1 + (x.abs().amax(0) / scale).max())
+    return entropy, squares, error + conditioning * torch.finfo(torch.float64).eps
+
+
+def mardia_p_value(x: Tensor) -> float:
+    """The p-value that samples (N, D) are Gaussian: Mardia's skewness and kurtosis, the smaller one doubled.
+
+    Examples
+    --------
+    >>> mardia_p_value(torch.rand(2000, 1, dtype=torch.float64)) < 1e-6
+    True
+    """
+    n, dim = x.shape
+    squares, skewness = _mardia_moments(x)
+    kurtosis = squares.square().mean()
+    z = (kurtosis - dim * (dim + 2)) / math.sqrt(8 * dim * (dim + 2) / n)
+    freedom = dim * (dim + 1) * (dim + 2) / 6
+    statistic = n * skewness / 6
+    p_skewness = float(torch.special.gammaincc(torch.tensor(freedom / 2), (statistic / 2).float()))
+    p_kurtosis = math.erfc(abs(float(z)) / math.sqrt(2))
+    return min(1.0, 2 * min(p_skewness, p_kurtosis))
+
+
+def _mardia_moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mahalanobis squares, and Mardia's skewness as the squared norm of the tensor of third moments (memory O(D^3))."""
+    n, dim = x.shape
+    centred = x - x.mean(0)
+    triangle = torch.linalg.qr(centred, mode="r").R
+    white = torch.linalg.solve_triangular(triangle.mT, centred.mT, upper=False).mT * math.sqrt(n)
+    third = torch.zeros(dim, dim * dim, dtype=x.dtype)
+    for part in white.split(max(1, 2**22 // (dim * dim))):
+        third += part.mT @ (part[:, :, None] * part[:, None, :]).flatten(1)
+    return white.square().sum(1), (third / n).square().sum()
