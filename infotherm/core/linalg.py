@@ -90,8 +90,8 @@ def symmetrise_checked(C: Tensor, name: str = "C") -> Tensor:
         if bool((asymmetry > eps**0.5).any()):
             at = _first(asymmetry > eps**0.5)
             raise ValueError(
-                f"{name} must be symmetric; its relative asymmetry is {asymmetry[at].item():.3g} (entries differ by up to "
-                f"{(C - C.mT)[at].abs().max().item():.3g})"
+                f"{name} must be symmetric; its relative asymmetry is {asymmetry[at].item():.3g} (entries differ by up "
+                f"to {(C - C.mT)[at].abs().max().item():.3g})"
             )
         dim = C.shape[-1]
         scaled, _ = _equilibrated(symmetric)
@@ -126,7 +126,7 @@ def _band(C: Tensor) -> tuple[float, float]:
 
 
 def _certified(scaled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Cholesky factor L, whether it proves the matrix regular, and the bound that proves it: 1/tr(R^-1) <= lambda_min."""
+    """Cholesky factor, whether it proves the matrix regular, and what proves it: 1 / tr R^-1 <= lambda_min."""
     with torch.no_grad():
         lower, info = torch.linalg.cholesky_ex(scaled.detach())
         eye = torch.eye(scaled.shape[-1], dtype=scaled.dtype, device=scaled.device)
@@ -167,7 +167,7 @@ def rank_of(C: Tensor) -> Rank:
 
 
 class _Root(NamedTuple):
-    """A singular covariance on its range: B B^T = C, G B = 1 on the range, P = B G, and orthonormal range in scaled C."""
+    """A singular covariance on its range: B B^T = C, G B = 1 there, and an orthonormal basis of the scaled range."""
 
     factor: Tensor
     left_inverse: Tensor
@@ -212,9 +212,10 @@ def psd_factor(C: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        (..., D, D), |B B^T - C|_ij <= 4 D eps sqrt(C_ii C_jj) or so; singular matrices have columns of zeros. Gradients
-        are those of the Cholesky factor; for singular elements those of the gauge dB = (1 - P/2) dC G^T (G a left inverse, P = B G),
-        right for whatever depends on B B^T only, along matrices of the same rank; second derivatives raise there.
+        (..., D, D), with |B B^T - C|_ij of about D eps sqrt(C_ii C_jj); singular matrices have columns of zeros.
+        Gradients are those of the Cholesky factor; for singular elements those of the gauge dB = (1 - P/2) dC G^T with
+        G a left inverse of B and P = B G: right for whatever depends on B B^T only, along matrices of the same rank.
+        Second derivatives raise there.
 
     Examples
     --------
@@ -276,8 +277,8 @@ def logdet(C: Tensor) -> Tensor:
 def logdet_error(C: Tensor) -> Tensor:
     """How far rounding, of the entries of C and of the arithmetic, can have moved its log-determinant.
 
-    (D + 4) eps tr R^-1 for the matrix R scaled to unit diagonal, plus eps times the logarithms summed; inf where the rank
-    is ambiguous, or where the matrix is singular only to rounding (no zero variance says so). No gradient.
+    (D + 4) eps tr R^-1 for the matrix R scaled to unit diagonal, plus eps times the logarithms summed; inf where the
+    rank is ambiguous. No gradient.
     """
     with torch.no_grad():
         C = C.detach()
@@ -297,8 +298,8 @@ def pseudo_logdet(C: Tensor) -> PseudoLogdet:
     Returns
     -------
     PseudoLogdet
-        `value` and `rank` of the batch shape; the value of a zero matrix is 0. Gradient: the pseudo-inverse of C, right along
-        matrices of the same rank.
+        `value` and `rank` of the batch shape; the value of a zero matrix is 0. Gradient: the pseudo-inverse of C,
+        right along matrices of the same rank.
 
     Examples
     --------
@@ -323,8 +324,8 @@ def psd_sqrt(C: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        (..., D, D). The derivative solves X dX + dX X = dC in the eigenbasis, v_i.dX v_j = v_i.dC v_j / (s_i + s_j): finite
-        for equal eigenvalues (where that of eigh is NaN), and zero between two directions of the nullspace.
+        (..., D, D). The derivative solves X dX + dX X = dC in the eigenbasis, v_i.dX v_j = v_i.dC v_j / (s_i + s_j):
+        finite for equal eigenvalues (where that of eigh is NaN), and zero between two directions of the nullspace.
         Second derivatives raise.
 
     Examples
@@ -348,7 +349,7 @@ def psd_sqrt(C: Tensor) -> Tensor:
 
 
 def whiten(C: Tensor, X: Tensor, *, uncertainty: Tensor | None = None) -> Whitened:
-    r"""The coordinates w of vectors in units of a covariance: B w = x with B = psd_factor(C), so that |w|^2 = x^T C^+ x.
+    r"""The coordinates w of vectors in units of a covariance: B w = x with B B^T = C, so that |w|^2 = x^T C^+ x.
 
     Parameters
     ----------
@@ -357,14 +358,14 @@ def whiten(C: Tensor, X: Tensor, *, uncertainty: Tensor | None = None) -> Whiten
     X
         (..., D, K): K vectors as columns.
     uncertainty
-        (..., D, K) or None: how far rounding may have moved the entries of X, for the decision on the range (a difference
-        of two means is known to eps (|a| + |b|)).
+        (..., D, K) or None: how far rounding may have moved the entries of X, for the decision on the range (a
+        difference of two means is known to eps (|a| + |b|)).
 
     Returns
     -------
     Whitened
-        `value` (..., D, K) and `in_range` (..., K): whether x is in the range of C up to rounding. For x outside the range the value is that of
-        its part inside; the caller decides what that means (a divergence is infinite).
+        `value` (..., D, K) and `in_range` (..., K): whether x is in the range of C up to rounding. For x outside it
+        the value is that of its part inside; the caller decides what this means (a divergence is infinite).
 
     Examples
     --------
@@ -460,16 +461,16 @@ def nullspace(C: Tensor) -> Tensor:
 
 
 def factor_perturbation(C: Tensor) -> Tensor:
-    r"""How far, in Bures (Wasserstein-2) distance, covariances can lie that round to C: the error of a W2 from covariances.
+    r"""How far, in Bures (Wasserstein-2) distance, lie covariances that round to C: the error of a W2 from covariances.
 
     For an uncertainty |E_ij| <= eps sqrt(C_ii C_jj), in the eigenbasis of C with e_ij = eps (|v_i|.s)(|v_j|.s), s the
     standard deviations,
 
         d(C, C + E)^2 <= sum_ij min(e_ij^2 / (l_i + l_j), 2 e_ij),
 
-    the first term being twice the second-order Bures metric, the second the Powers-Stoermer bound |A^1/2 - B^1/2|_F^2 <= |A - B|_1: a
-    regular matrix moves by eps |C| / sqrt(l), a singular one by up to sqrt(eps |C|). Given factors are exact: pass them
-    to `procrustes_distance` where they are known.
+    the first term being twice the second-order Bures metric, the second twice the Powers-Stoermer bound
+    |A^1/2 - B^1/2|_F^2 <= |A - B|_1: a regular matrix moves by eps |C| / sqrt(l), a singular one by sqrt(eps |C|).
+    Factors that are given carry no such error: pass them to `procrustes_distance` where they are known.
 
     Returns
     -------

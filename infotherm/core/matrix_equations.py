@@ -25,8 +25,8 @@ def lyapunov(A: Tensor, Q: Tensor) -> Tensor:
     Parameters
     ----------
     A, Q
-        (..., D, D), batches broadcast. For a stationary covariance the eigenvalues of A must have positive real parts (the
-        caller's check) and Q = sigma sigma^T; the equation itself needs no more than that no two eigenvalues of A sum to zero.
+        (..., D, D), batches broadcast. For a stationary covariance the eigenvalues of A must have positive real parts
+        (the caller's check) and Q = sigma sigma^T; the equation only needs that no two eigenvalues of A sum to zero.
 
     Returns
     -------

@@ -39,8 +39,8 @@ def procrustes_distance(A: Tensor, B: Tensor) -> Procrustes:
     Returns
     -------
     Procrustes
-        `distance`, `squared`, `error` (a bound on |distance - truth| for these factors; what the rounding of covariances
-        adds is `linalg.factor_perturbation`) of the batch shape, and `rotation` U (..., r, r).
+        `distance`, `squared`, `error` (a bound on |distance - truth| for these factors; what the rounding of
+        covariances adds is `linalg.factor_perturbation`) of the batch shape, and `rotation` U (..., r, r).
         Gradients hold U constant, which is exact to first order: 2 (A - B U) of the square with respect to A,
         2 (B - A U^T) with respect to B, and 0 for the distance where the factors agree; second derivatives raise.
 
