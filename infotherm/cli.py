@@ -56,7 +56,7 @@ def _plainly(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
-        except (ValueError, TypeError, LookupError, OSError, ImportError) as problem:
+        except (ValueError, KeyError, OSError, ImportError) as problem:
             text = problem.args[0] if isinstance(problem, KeyError) and problem.args else problem
             typer.echo(f"error: {' '.join(str(text).split())}", err=True)
             raise typer.Exit(2) from None
@@ -184,3 +184,84 @@ def doctor() -> None:
     failed = sum(not check.passed for check in checks)
     console.print(f"{len(checks) - failed} ok, {failed} failed")
     raise typer.Exit(2 if failed else 0)
+
+
+# -- bounds ----------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+@_plainly
+def bounds(
+    name: Annotated[str | None, typer.Argument(help="A bound to explain; all are listed without it.")] = None,
+) -> None:
+    """List the bounds, or explain one: statement, conditions, source and the case that saturates it."""
+    from infotherm import bounds as catalogue
+
+    console = _console()
+    if name is None:
+        for group, members in catalogue.groups().items():
+            table = Table(box=None, pad_edge=False, show_header=False, title=group, title_justify="left")
+            table.add_column(min_width=36, no_wrap=True)
+            for member in members:
+                table.add_row(Text(member), Text(catalogue.get(member).source, style="dim"))
+            console.print(table)
+            console.print()
+        console.print(f"{len(catalogue.names())} bounds; explain one with `infotherm bounds NAME`")
+        return
+    _explain_bound(console, catalogue.get(name))
+
+
+def _explain_bound(console: Console, bound: Any) -> None:
+    import sympy
+
+    console.print(Text(bound.name, style="bold"))
+    if bound.statement is not None:
+        console.print()
+        console.print(Text(sympy.pretty(bound.statement, use_unicode=True)), soft_wrap=True)
+    console.print()
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row("source", Text(bound.source))
+    for i, condition in enumerate(bound.conditions):
+        table.add_row("" if i else "conditions", Text(condition))
+    if bound.note:
+        table.add_row("note", Text(bound.note))
+    arguments = ", ".join(f"{argument}=..." for argument in bound.required)
+    table.add_row("check", Text(f'infotherm.bounds.check("{bound.name}", {arguments})'))
+    try:
+        verdict = bound.check(**bound.saturated_by())
+    except NotImplementedError:
+        pass
+    else:
+        table.add_row("saturated", Text(f"{verdict.lhs!r} {verdict.relation} {verdict.rhs!r}: {verdict.outcome}"))
+    console.print(table)
+
+
+# -- estimate --------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+@_plainly
+def estimate(
+    file: Annotated[Path, typer.Argument(help="CSV, NPY, NPZ, NetCDF or Parquet.", show_default=False)],
+    x: Annotated[str, typer.Option("--x", help="Columns, joined by commas.", metavar="A,B")],
+    y: Annotated[str, typer.Option("--y", help="Columns; with them the mutual information.", metavar="C")] = "",
+    given: Annotated[str, typer.Option("--given", help="Columns to condition on.", metavar="D")] = "",
+    neighbours: Annotated[int, typer.Option("--neighbours", "-k", help="Of the nearest-neighbour estimators.")] = 3,
+) -> None:
+    """Entropies and mutual information of a file's columns, with error bars, by two estimators."""
+    from infotherm.estimators.files import estimate_file
+
+    found = estimate_file(file, _columns(x), _columns(y), _columns(given), k=neighbours)
+    console = _console()
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("quantity", "estimator", "estimate", "note"):
+        table.add_column(heading, overflow="fold")
+    for row in found.rows:
+        number = "" if row.estimate is None else repr(row.estimate)
+        table.add_row(Text(row.quantity), Text(row.estimator), Text(number), Text(row.note, style="dim"))
+    console.print(table)
+    console.print(Text(found.dropped_sentence()))
+
+
+def _columns(joined: str) -> list[str]:
+    return [name.strip() for name in joined.split(",") if name.strip()]

@@ -7,7 +7,7 @@ import io
 import math
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -52,7 +52,8 @@ def overview(claims: Sequence[ClaimSummary], title: str) -> Markup:
     if not panels:
         return Markup("")
     most = max(len(rows) for _, rows in panels)
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": title}):
+    style: dict[Any, Any] = {**_STYLE, "svg.hashsalt": title}
+    with matplotlib.rc_context(style):
         figure = Figure(figsize=(11, 0.75 + 0.26 * most), layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for ax, (draw, rows) in zip(axes, panels, strict=True):

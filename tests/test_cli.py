@@ -1,0 +1,190 @@
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from infotherm import results
+from infotherm.cli import app
+
+WRONG = """
+    @study.claim("right", statement="x")
+    def right(context):
+        return decide(2.0, 1.0)
+
+    @study.claim("planted", statement="x")
+    def planted(context):
+        return decide(Estimate(1.0), Estimate(2.0), ">=")
+"""
+RAISES = """
+    @study.claim("raises", statement="x")
+    def raises(context):
+        raise RuntimeError("boom [red]not markup[/red]")
+"""
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    """Runs the command line in an empty folder; gives the exit code, what was printed and the error lines."""
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments):
+        done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return done.exit_code, done.stdout, done.stderr
+
+    return invoke
+
+
+def last_line(text):
+    return text.rstrip().splitlines()[-1]
+
+
+# -- validate ----------------------------------------------------------------------------------------------------------
+
+
+def test_all_hold_is_success(call, good_study, tmp_path):
+    code, printed, _ = call("validate", "--quick", "--studies", good_study)
+    assert code == 0
+    assert last_line(printed) == "3 hold, 0 violated, 0 undecided, 0 errors"
+    assert re.search(r"tiny:one +1 nat +≤ +2 nat +1 +exact closed-form +1 +holds", printed)
+    assert re.search(r"tiny:batch .* 3/3 +holds", printed)
+    assert sorted(file.name for file in (tmp_path / "infotherm-results").iterdir()) == ["report.html", "tiny.nc"]
+
+
+def test_full_adds_the_thorough_claims(call, good_study):
+    code, printed, _ = call("validate", "--full", "--studies", good_study)
+    assert code == 0 and "tiny:thorough" in printed
+
+
+def test_a_violated_claim_is_shown_and_fails(call, write_study):
+    code, printed, _ = call("validate", "--studies", write_study(claims=WRONG))
+    assert code == 1
+    assert last_line(printed) == "1 hold, 1 violated, 0 undecided, 0 errors"
+    assert re.search(
+        r"^violated tiny:planted\n  the slack -1 is beyond .*\n  reproduce: infotherm validate", printed, re.M
+    )
+
+
+def test_a_claim_that_raises_fails_and_the_others_survive(call, write_study):
+    code, printed, _ = call("validate", "--studies", write_study(claims=WRONG + RAISES))
+    assert code == 2
+    assert last_line(printed) == "1 hold, 1 violated, 0 undecided, 1 error"
+    assert "RuntimeError: boom [red]not markup[/red]" in printed and "Traceback" not in printed
+
+
+def test_only_out_and_seed(call, good_study, tmp_path):
+    call("validate", "--studies", good_study, "--only", "tiny:one", "--only", "batch", "--out", "here", "--seed", 7)
+    dataset = results.load(tmp_path / "here" / "tiny.nc")
+    assert set(dataset["claim"].values) == {"one", "batch"}
+    assert dataset.attrs["seed"] == 7
+    page = (tmp_path / "here" / "report.html").read_text(encoding="utf-8")
+    assert "infotherm validate --only tiny:one --seed 7" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "tiny:onn"], "no claim matches 'tiny:onn'; near it: tiny:one"),
+        (["--device", "abacus"], "device 'abacus' cannot be used here"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(call, good_study, arguments, message):
+    code, printed, errors = call("validate", "--studies", good_study, *arguments)
+    assert code == 2 and not printed
+    assert errors.startswith(f"error: {message}") and errors.count("\n") == 1
+
+
+def test_a_folder_without_studies_is_one_line(call, tmp_path):
+    code, _, errors = call("validate", "--studies", tmp_path)
+    assert code == 2 and errors == f"error: no study files (*.py) in {tmp_path}\n"
+
+
+def test_an_output_folder_that_is_a_file_is_one_line(call, good_study, tmp_path):
+    (tmp_path / "taken").write_text("")
+    code, _, errors = call("validate", "--studies", good_study, "--out", "taken")
+    assert code == 2 and errors.startswith("error: ") and "taken" in errors and errors.count("\n") == 1
+
+
+# -- bounds ------------------------------------------------------------------------------------------------------------
+
+
+def test_bounds_are_listed(call):
+    from infotherm import bounds
+
+    code, printed, _ = call("bounds")
+    assert code == 0
+    assert all(name in printed for name in bounds.names())
+
+
+def test_every_bound_is_explained(call):
+    from infotherm import bounds
+
+    for name in bounds.names():
+        code, printed, errors = call("bounds", name)
+        assert code == 0, errors
+        assert name in printed and bounds.get(name).source.split()[0] in printed
+
+
+def test_an_unknown_bound_names_the_nearest(call):
+    code, printed, errors = call("bounds", "pinskr")
+    assert code == 2 and not printed
+    assert re.fullmatch(r"error: no bound is called 'pinskr'; .*pinsker.*\n", errors)
+
+
+# -- estimate ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "data.csv"
+    rows = "".join(f"{i % 7 + 0.01 * i},{i % 5 + 0.02 * i},{i % 3}\n" for i in range(60))
+    path.write_text("a,b,label\n" + rows + "1,,2\n", encoding="utf-8")
+    return path
+
+
+def test_columns_of_a_file_are_estimated(call, table):
+    code, printed, errors = call("estimate", table, "--x", "a", "--y", "b")
+    assert code == 0, errors
+    for expected in ("h(a)", "h(b)", "I(a; b)", "KSG", "60 of 61 rows used"):
+        assert expected in printed
+
+
+def test_an_unknown_column_is_one_line(call, table):
+    code, _, errors = call("estimate", table, "--x", "aa")
+    assert code == 2 and errors.startswith("error: ") and "aa" in errors and errors.count("\n") == 1
+
+
+def test_a_missing_file_is_one_line(call):
+    code, _, errors = call("estimate", "nothing.csv", "--x", "a")
+    assert code == 2 and errors.startswith("error: ") and "nothing.csv" in errors
+
+
+# -- doctor and the rest -----------------------------------------------------------------------------------------------
+
+
+def test_doctor_says_what_is_there(call):
+    code, printed, _ = call("doctor")
+    assert code == 0
+    assert re.search(r"^torch +\d", printed, re.M) and re.search(r"^cpu +\d+ threads", printed, re.M)
+    assert re.search(r"^ok  kl: closed form = quadrature", printed, re.M)
+    assert last_line(printed).endswith(" ok, 0 failed")
+
+
+def test_doctor_fails_when_a_number_is_wrong(call, monkeypatch):
+    from infotherm import checkup
+
+    monkeypatch.setattr(checkup, "_KL", 0.5)
+    code, printed, _ = call("doctor")
+    assert code == 2 and "FAILED  kl: closed form = quadrature" in printed
+
+
+def test_version(call):
+    from infotherm import __version__
+
+    assert call("--version")[:2] == (0, f"infotherm {__version__}\n")
+
+
+@pytest.mark.parametrize("command", [[], ["validate"], ["bounds"], ["estimate"], ["doctor"]])
+def test_help(call, command):
+    code, printed, _ = call(*command, "--help")
+    assert code == 0 and "Usage" in printed
