@@ -65,7 +65,7 @@ def test_none_is_not_stored():
         results.build("tiny", [], [], {"title": None})  # type: ignore[dict-item]
 
 
-# -- files that are not results ------------------------------------------------------------------------------------------
+# -- files that are not results -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
@@ -113,7 +113,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["tiny.nc"]
 
 
-# -- rows and counts -------------------------------------------------------------------------------------------------------
+# -- rows and counts ------------------------------------------------------------------------------------
 
 
 def test_rows_of_a_batch_follow_its_shape():
