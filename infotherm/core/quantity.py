@@ -294,7 +294,11 @@ def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
     parameters = inspect.signature(function).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
-    return frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+    return frozenset(
+        p.name
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY or (p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty)
+    )
 
 
 def _accepted(options: dict[str, Any], known: frozenset[str] | None) -> dict[str, Any]:

@@ -199,11 +199,6 @@ def rng_scope(generator: torch.Generator | None, device: torch.device | str = "c
         yield
 
 
-def child_seed(seed: int, label: str) -> int:
-    """A seed for the part of a run called `label`, independent of the order in which parts run."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{label}".encode(), digest_size=7).digest(), "big")
-
-
 def chunks(n: int, size: int) -> Iterator[slice]:
     """Slices of at most `size` that cover range(n)."""
     for start in range(0, n, size):

@@ -9,7 +9,6 @@ from infotherm.core.tensors import (
     as_generator,
     as_tensor,
     as_tensors,
-    child_seed,
     chunks,
     require_finite,
     require_shape,
@@ -112,10 +111,6 @@ def test_rng_scope_is_reproducible_and_leaves_no_trace():
     with rng_scope(as_generator(3)):
         b = torch.rand(4)
     assert torch.equal(a, b) and torch.equal(before, torch.get_rng_state())
-
-
-def test_child_seeds_differ_by_label():
-    assert child_seed(0, "a") != child_seed(0, "b") and child_seed(0, "a") == child_seed(0, "a")
 
 
 def test_chunks_cover():
