@@ -108,7 +108,7 @@ class Bound:
             return ""
         import sympy
 
-        return sympy.latex(self.statement)
+        return sympy.latex(self.statement).replace(r"\limits", "")  # as inline formulas have it
 
     def saturated_by(self) -> dict[str, Any]:
         """Keyword arguments of a case where both sides are equal (of an identity: of a case).

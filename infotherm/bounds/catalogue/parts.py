@@ -1,0 +1,48 @@
+"""Pieces that the sides of several bounds are made of."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import torch
+
+from infotherm.core.estimate import Estimate
+from infotherm.distributions.base import Distribution
+from infotherm.transport import gelbrich, wasserstein2
+
+
+def trace(matrix: Estimate) -> Estimate:
+    """The trace of a matrix of numbers, shape (..., D, D) -> (...)."""
+    return reduce(lambda a, b: a + b, (matrix[..., i, i] for i in range(matrix.shape[-1])))
+
+
+def distance(p: Distribution, q: Distribution) -> Estimate:
+    """The Wasserstein-2 distance, or what the first two moments say about it from below where it is not known."""
+    try:
+        return wasserstein2(p, q)
+    except NotImplementedError:
+        return gelbrich(p, q)
+
+
+def rebuilt(e: Estimate, **changes: Any) -> Estimate:
+    """The Estimate with some fields replaced."""
+    fields = {name: getattr(e, name) for name in ("stderr", "error", "kind", "method", "units", "streams", "info")}
+    return Estimate(changes.pop("value", e.value), **(fields | changes))
+
+
+def half(e: Estimate) -> Estimate:
+    """Half of it; a value that is infinite for certain stays so."""
+    certain = e.value.detach().isinf() & e.error.isfinite()
+    halved = e / 2
+    return rebuilt(halved, error=torch.where(certain, 0.0, halved.error)) if bool(certain.any()) else halved
+
+
+def not_negative(e: Estimate) -> Estimate:
+    """A number that cannot be negative, lifted to zero where its errors took it below (they are widened by that)."""
+    value = e.value
+    below = (value.detach() < 0) & (-value.detach() <= e.error + 5 * e.stderr)
+    if not bool(below.any()):
+        return e
+    error = torch.where(below, e.error + value.detach().abs(), e.error)
+    return rebuilt(e, value=torch.where(below, torch.zeros_like(value), value), error=error)
