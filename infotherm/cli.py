@@ -247,6 +247,9 @@ def estimate(
     y: Annotated[str, typer.Option("--y", help="Columns; with them the mutual information.", metavar="C")] = "",
     given: Annotated[str, typer.Option("--given", help="Columns to condition on.", metavar="D")] = "",
     neighbours: Annotated[int, typer.Option("--neighbours", "-k", help="Of the nearest-neighbour estimators.")] = 3,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the columns and the numbers (.svg, .png, .pdf).", metavar="FILE")
+    ] = None,
 ) -> None:
     """Entropies and mutual information of a file's columns, with error bars, by two estimators."""
     from infotherm.estimators.files import estimate_file
@@ -261,6 +264,10 @@ def estimate(
         table.add_row(Text(row.quantity), Text(row.estimator), Text(number), Text(row.note, style="dim"))
     console.print(table)
     console.print(Text(found.dropped_sentence()))
+    if plot is not None:
+        from infotherm.report.estimates import write_plot
+
+        console.print(f"plot: {escape(str(write_plot(found, plot)))}", soft_wrap=True)
 
 
 def _columns(joined: str) -> list[str]:

@@ -407,13 +407,22 @@ def _named(returned: Returned) -> dict[str, Verdict]:
     if isinstance(returned, Verdict):
         returned = {"": returned}
     elif not isinstance(returned, Mapping):
-        returned = {str(i + 1): verdict for i, verdict in enumerate(returned)}
+        returned = _numbered(list(returned))
     for verdict in returned.values():
         if not isinstance(verdict, Verdict):
             raise TypeError(f"a claim returns a Verdict, a list or a dict of them; got {type(verdict).__name__}")
     if not returned:
         raise ValueError("the claim returned no verdict")
     return dict(returned)
+
+
+def _numbered(verdicts: list[Verdict]) -> dict[str, Verdict]:
+    """Verdicts by the name of their bound, where that tells them apart, else by their number."""
+    names = [getattr(verdict, "name", None) or "" for verdict in verdicts]
+    return {
+        name if name and names.count(name) == 1 else f"{name} {i}".strip(): verdict
+        for i, (name, verdict) in enumerate(zip(names, verdicts, strict=True), start=1)
+    }
 
 
 def _correct(outcomes: list[_Outcome], alpha: float) -> None:

@@ -149,6 +149,18 @@ def test_columns_of_a_file_are_estimated(call, table):
         assert expected in printed
 
 
+def test_a_plot_is_written_on_demand(call, table, tmp_path):
+    code, printed, errors = call("estimate", table, "--x", "a", "--y", "b", "--plot", "drawn/plot.svg")
+    assert code == 0, errors
+    assert last_line(printed) == "plot: drawn/plot.svg"
+    assert "<svg" in (tmp_path / "drawn" / "plot.svg").read_text(encoding="utf-8")
+
+
+def test_a_plot_of_an_unknown_format_is_one_line(call, table):
+    code, _, errors = call("estimate", table, "--x", "a", "--plot", "plot.docx")
+    assert code == 2 and errors.startswith("error: ") and "docx" in errors and errors.count("\n") == 1
+
+
 def test_an_unknown_column_is_one_line(call, table):
     code, _, errors = call("estimate", table, "--x", "aa")
     assert code == 2 and errors.startswith("error: ") and "aa" in errors and errors.count("\n") == 1

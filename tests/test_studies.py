@@ -124,6 +124,18 @@ def test_a_list_of_verdicts_is_numbered(write_study):
     assert list(run(folder)["tiny"]["case"].values) == ["1", "2"]
 
 
+def test_verdicts_of_different_bounds_are_called_by_their_names(write_study):
+    folder = write_study(
+        claims="""
+        @study.claim("named", statement="x")
+        def named(context):
+            first, second = (decide(2.0, 1.0).labelled(name=name, source="") for name in ("gibbs", "pinsker"))
+            return [first, second, second]
+        """
+    )
+    assert list(run(folder)["tiny"]["case"].values) == ["gibbs", "pinsker 2", "pinsker 3"]
+
+
 def test_a_claim_that_raises_is_a_row_and_the_others_survive(write_study):
     folder = write_study(
         claims="""
