@@ -14,9 +14,11 @@ from infotherm.core.linalg import psd_factor, rank_of, symmetrise_checked
 from infotherm.core.tensors import Generator, as_generator, as_tensors, require_finite, require_shape, validating
 from infotherm.distributions.base import Distribution, Names
 from infotherm.distributions.gaussian_blocks import (
+    as_probability,
     block_conditional,
     factor_rank,
     lower_triangular,
+    nothing_at_infinity,
     part_values,
 )
 from infotherm.distributions.gaussian_forms import gaussian_entropy, gaussian_kl
@@ -282,9 +284,11 @@ class Gaussian(Distribution):
             For a singular covariance (there is no density in R^D), NaN, a last dimension that is not D.
         """
         self._require_density("density")
-        white = self._whiten(self._points(value, "value") - self._mean)
+        x = self._points(value, "value")
+        white = self._whiten(x - self._mean)
         log_scale = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return -0.5 * white.square().sum(-1) - log_scale - 0.5 * self.dim * math.log(2 * math.pi)
+        result = -0.5 * white.square().sum(-1) - log_scale - 0.5 * self.dim * math.log(2 * math.pi)
+        return nothing_at_infinity(result, x)
 
     def score(self, x: Any) -> Tensor:
         """The score grad_x log p(x) = -cov^-1 (x - mean), shape (..., D).
@@ -336,9 +340,7 @@ class Gaussian(Distribution):
             When D > 1, or a probability lies outside [0, 1].
         """
         self._require_scalar("icdf")
-        probability = as_tensors(value=value, like=self._mean)[0]
-        if validating(probability) and not bool(((probability >= 0) & (probability <= 1)).all()):
-            raise ValueError("value must hold probabilities in [0, 1]")
+        probability = as_probability(value, self._mean)
         deviation = self.scale_tril[..., 0, 0]
         steps = torch.special.ndtri(probability)
         steps = torch.where(deviation == 0, torch.zeros_like(steps), steps)
@@ -482,7 +484,9 @@ class Gaussian(Distribution):
     def expand(self, batch_shape: Iterable[int], _instance: Any = None) -> Gaussian:  # type: ignore[override]
         """The same law repeated to a larger batch shape."""
         batch = torch.Size(batch_shape)
-        return self._changed(lambda field, events: field.expand(*batch, *field.shape[-events:]), self.parts)
+        return self._changed(
+            lambda field, events: field.expand(*batch, *field.shape[field.ndim - events :]), self.parts
+        )
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Gaussian:
         """The same law on another device or in another precision."""

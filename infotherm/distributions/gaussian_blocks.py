@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from infotherm.core.tensors import as_tensor, validating
+from infotherm.core.tensors import as_tensor, as_tensors, validating
 from infotherm.distributions.base import Distribution
 
 
@@ -137,3 +137,24 @@ def part_values(law: Distribution, values: dict[str, Any]) -> tuple[list[int], l
         pieces.append(piece.to(law.dtype))
     batch = torch.broadcast_shapes(*(piece.shape[:-1] for piece in pieces))
     return given, wanted, torch.cat([piece.expand(*batch, piece.shape[-1]) for piece in pieces], -1)
+
+
+def as_probability(value: Any, like: Tensor) -> Tensor:
+    """`value` as probabilities in the precision of `like`.
+
+    Raises
+    ------
+    ValueError
+        When one lies outside [0, 1].
+    """
+    probability, _ = as_tensors(value=value, law=like)
+    if validating(probability) and not bool(((probability >= 0) & (probability <= 1)).all()):
+        raise ValueError("value must hold probabilities in [0, 1]")
+    return probability
+
+
+def nothing_at_infinity(log_density: Tensor, x: Tensor) -> Tensor:
+    """`log_density` with -inf where a coordinate of x is infinite: whitening makes a NaN of it."""
+    if validating(log_density, x) and bool(torch.isnan(log_density).any()):
+        return torch.where(torch.isinf(x).any(-1), -torch.inf, log_density)
+    return log_density
