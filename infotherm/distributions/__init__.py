@@ -1,19 +1,14 @@
 """Distributions: our families, and adapters that make a law of whatever is brought."""
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import Any
-
-_HOMES = {
-    "Distribution": "base", "Discrete": "discrete", "Empirical": "empirical", "Gaussian": "gaussian",
-    "GaussianMixture": "mixture", "LogDensity": "log_density", "Rademacher": "scalar", "SpikeSlab": "scalar",
-    "TorchDistribution": "torch_adapter", "ScipyDistribution": "scipy_adapter", "as_distribution": "adapters",
-    "as_torch": "adapters",
-}  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"infotherm.distributions.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'infotherm.distributions' has no attribute {name!r}")
+from infotherm.distributions.adapters import as_distribution as as_distribution
+from infotherm.distributions.adapters import as_torch as as_torch
+from infotherm.distributions.base import Distribution as Distribution
+from infotherm.distributions.discrete import Discrete as Discrete
+from infotherm.distributions.empirical import Empirical as Empirical
+from infotherm.distributions.gaussian import Gaussian as Gaussian
+from infotherm.distributions.log_density import LogDensity as LogDensity
+from infotherm.distributions.mixture import GaussianMixture as GaussianMixture
+from infotherm.distributions.scalar import Rademacher as Rademacher
+from infotherm.distributions.scalar import SpikeSlab as SpikeSlab
+from infotherm.distributions.scipy_adapter import ScipyDistribution as ScipyDistribution
+from infotherm.distributions.torch_adapter import TorchDistribution as TorchDistribution

@@ -12,10 +12,8 @@ from torch import Tensor
 
 from infotherm.distributions.base import Distribution
 from infotherm.distributions.discrete import Discrete
-from infotherm.distributions.empirical import Empirical
 from infotherm.distributions.gaussian import Gaussian
 from infotherm.distributions.mixture import GaussianMixture
-from infotherm.distributions.scalar import Rademacher
 from infotherm.distributions.torch_adapter import TorchDistribution
 
 
@@ -44,7 +42,7 @@ def as_distribution(x: Any, name: str = "p") -> Distribution:
     Examples
     --------
     >>> as_distribution(torch.distributions.Normal(torch.zeros(5), 1.0))
-    Gaussian(D=1, batch=(5,))
+    Gaussian(D=1, batch=(5,), dtype=float32)
     >>> as_distribution([0.5, 0.5])
     Traceback (most recent call last):
         ...
@@ -129,8 +127,8 @@ def _one_hot(x: td.OneHotCategorical, name: str = "p") -> Distribution:
 def _bernoulli(x: td.Bernoulli, name: str = "p") -> Distribution:
     if not _is_plain(x, td.Bernoulli):
         return TorchDistribution(x)
-    # 1 - probs from the logits where those are what was given: no cancellation at probabilities near one
-    zero = torch.sigmoid(-x.logits) if "logits" in vars(x) and "probs" not in x._param_names() else 1 - x.probs
+    # from the logits where those are what was given: no cancellation at probabilities near one
+    zero = torch.sigmoid(-x.logits) if x._param is vars(x).get("logits") else 1 - x.probs
     return Discrete(torch.stack([zero, x.probs], dim=-1))
 
 
@@ -154,7 +152,7 @@ def _mixture(x: td.MixtureSameFamily, name: str = "p") -> Distribution:
     component = as_distribution(x.component_distribution, name)
     weights = x.mixture_distribution.probs.expand(component.batch_shape)
     if isinstance(component, Gaussian):
-        return GaussianMixture(weights, component.mean, component.covariance)
+        return GaussianMixture._of(weights, component, None)
     if isinstance(component, Discrete):
         return Discrete((weights.unsqueeze(-1) * component.pmf).sum(-2))
     return TorchDistribution(x)
@@ -179,6 +177,3 @@ def as_torch(p: Distribution) -> td.Distribution | None:
     if type(p) is Discrete and p.dim == 1:
         return td.Categorical(probs=p.pmf, validate_args=False)
     return None
-
-
-__all__ = ["Empirical", "Rademacher", "as_distribution", "as_torch"]

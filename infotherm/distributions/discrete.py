@@ -242,6 +242,14 @@ class Discrete(Distribution):
         """Refused: a law on a finite alphabet has no score."""
         raise NotImplementedError("a Discrete law has no score: its log_prob lives on integers")
 
+    def with_parts(self, parts: str | Sequence[str] | None) -> Discrete:
+        """The same pmf with its axes named anew (one axis, the rest batch, without names)."""
+        return Discrete(self.pmf, parts)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Discrete:
+        """The same law on another device or in another precision."""
+        return self._with(self.pmf.to(device=device, dtype=dtype), list(range(self.dim)))
+
     def _axes(self) -> tuple[int, ...]:
         return tuple(range(-self.dim, 0))
 
@@ -263,13 +271,13 @@ class Discrete(Distribution):
         new.pmf = pmf
         new.alphabet = tuple(self.alphabet[axis] for axis in axes)
         new.has_values = self.has_values
-        new.values = tuple(self.values[axis] for axis in axes)
+        new.values = tuple(self.values[axis].to(pmf) for axis in axes)
         Distribution.__init__(
             new,
             pmf.shape[: pmf.ndim - len(axes)],
             len(axes),
-            dtype=self.dtype,
-            device=self.device,
+            dtype=pmf.dtype,
+            device=pmf.device,
             parts={names[axis]: 1 for axis in axes} if names else None,
         )
         return new

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from infotherm.core.tensors import Generator, as_tensors, require_finite, validating
+from infotherm.core.tensors import Generator, as_tensor, as_tensors, require_finite, validating
 from infotherm.distributions.base import Distribution, Names
 from infotherm.distributions.discrete import draw_indices
-
-if TYPE_CHECKING:
-    from infotherm.distributions.mixture import GaussianMixture
+from infotherm.distributions.mixture import GaussianMixture
 
 
 class Empirical(Distribution):
@@ -118,6 +116,31 @@ class Empirical(Distribution):
         centred = self.samples - self.mean
         return (self.weights.unsqueeze(-1) * centred).mT @ centred
 
+    def cdf(self, value: Any) -> Tensor:
+        """P(X <= value) of a scalar law, shape (..., 1) -> (...)."""
+        x = self._points(value)[..., 0].detach()
+        order, cumulated = self._ordered()
+        below = torch.searchsorted(order, x.to(self.dtype), right=True)
+        return torch.cat([cumulated.new_zeros(1), cumulated])[below]
+
+    def icdf(self, value: Any) -> Tensor:
+        """The smallest sample x with P(X <= x) >= value of a scalar law, shape (...) -> (..., 1)."""
+        level = as_tensor(value, "value", dtype=self.dtype, device=self.device)
+        if not bool(((level >= 0) & (level <= 1)).all()):
+            raise ValueError(f"value must be a probability between 0 and 1; got {level.flatten()[0].item():.6g}")
+        order, cumulated = self._ordered()
+        # one unit of rounding: the cumulated weights 1/3 + 1/3 + 1/3 may fall short of a level of 1
+        level = level - 4 * torch.finfo(self.dtype).eps * len(self) ** 0.5
+        return order[torch.searchsorted(cumulated, level).clamp_max(len(self) - 1)].unsqueeze(-1)
+
+    def _ordered(self) -> tuple[Tensor, Tensor]:
+        """The samples of positive weight of a scalar law in order, and their cumulated weights."""
+        if self.dim != 1:
+            raise ValueError(f"quantiles are those of a scalar law (D = 1); this one has D = {self.dim}")
+        present = self.weights > 0
+        order, which = self.samples[present, 0].sort()
+        return order, self.weights[present][which].cumsum(0)
+
     # -- parts -------------------------------------------------------------------------------------------------------
 
     def marginal(self, names: Names) -> Empirical:
@@ -155,11 +178,20 @@ class Empirical(Distribution):
         return present.amin(0), present.amax(0)
 
     def as_gaussian_mixture(self) -> GaussianMixture:
-        """The same law as a mixture of N Gaussians of zero covariance (one shared zero matrix, not N of them)."""
-        from infotherm.distributions.mixture import GaussianMixture
+        """The same law as a mixture of N Gaussians of zero covariance (one number, not N matrices)."""
+        return GaussianMixture(self.weights, self.samples, 0.0, parts=self.parts or None)
 
-        zero = self.samples.new_zeros(1, self.dim, self.dim).expand(len(self), -1, -1)
-        return GaussianMixture(self.weights, self.samples, zero, parts=self.parts or None)
+    def with_parts(self, parts: Mapping[str, int] | None) -> Empirical:
+        """The same samples with their coordinates named anew."""
+        return self._with(self.samples, self._weights_or_none(), parts or {})
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Empirical:
+        """The same law on another device or in another precision."""
+        return self._with(
+            self.samples.to(device=device, dtype=dtype),
+            None if self.equal_weights else self.weights.to(device=device, dtype=dtype),
+            self.parts,
+        )
 
     def score(self, x: Any) -> Tensor:
         """Refused: a sum of atoms has no score."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from infotherm.core.quadrature import integrate
 from infotherm.core.tensors import Generator, as_generator, as_tensor, as_tensors, validating
 from infotherm.distributions.base import Distribution
+from infotherm.distributions.moments import scalar_moments
+
+_NORMALISED = 1e-6  # how far from one the integral of a density may be
 
 Sampler = Callable[[tuple[int, ...], torch.Generator | None], Tensor]
 
@@ -21,8 +26,9 @@ class LogDensity(Distribution):
     Parameters
     ----------
     log_density
-        Maps points (..., D) to their log-densities (...), in nats, normalised; it must broadcast over leading axes and
-        be differentiable by torch if the score is wanted.
+        Maps points (..., D) to their log-densities (...), in nats; it must broadcast over leading axes and be
+        differentiable by torch if the score is wanted. It must be normalised, which is checked by quadrature when D = 1
+        (see `LogDensity.unnormalised`) and is the caller's promise when D > 1.
     dim
         The number of coordinates D.
     lower, upper
@@ -34,11 +40,14 @@ class LogDensity(Distribution):
         Maps (sample_shape, generator) to draws (*sample_shape, *batch, D); without it the law cannot be sampled.
     batch_shape, dtype, device
         Where the law lives, when `lower` and `upper` do not say it; float64 on the CPU by default.
+    check
+        False skips the check of the normalisation.
 
     Raises
     ------
     TypeError, ValueError
-        When log_density is not callable, dim is not positive, or lower is not below upper.
+        When log_density is not callable, dim is not positive, lower is not below upper, or a scalar density does not
+        integrate to one within 1e-6.
 
     Examples
     --------
@@ -59,6 +68,7 @@ class LogDensity(Distribution):
         batch_shape: Iterable[int] = (),
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
+        check: bool = True,
     ) -> None:
         if not callable(log_density):
             raise TypeError(f"log_density must be a function of points (..., D); got {type(log_density).__name__}")
@@ -72,10 +82,56 @@ class LogDensity(Distribution):
             raise ValueError(f"lower must be below upper; got {lower.tolist()} and {upper.tolist()}")
         self.log_density = log_density
         self.sampler = sampler
+        self.log_normaliser: Tensor | None = None
         self._lower, self._upper = lower.expand(shape), upper.expand(shape)
         super().__init__(shape[:-1], dim, dtype=lower.dtype, device=lower.device)
         points = [as_tensor(b, "breakpoints", dtype=self.dtype, device=self.device) for b in breakpoints]
         self._breaks = [b.expand(self.batch_shape) for b in points]
+        if check and dim == 1 and validating(lower, upper):
+            self._require_normalised()
+
+    @classmethod
+    def unnormalised(cls, log_density: Callable[[Tensor], Tensor], *args: Any, **options: Any) -> LogDensity:
+        """The scalar law proportional to exp(log_density), e.g. a Boltzmann weight -E(x)/T; arguments as for the class.
+
+        The normalisation is integrated once (to about 1e-12) and is no longer differentiable.
+
+        Examples
+        --------
+        >>> LogDensity.unnormalised(lambda x: -x[..., 0].abs()).log_prob([0.0]).exp().item()
+        0.5
+        """
+        raw = cls(log_density, *args, **{**options, "check": False})
+        shift = raw._mass().log().detach()
+        law = cls(lambda x: log_density(x) - shift, *args, **{**options, "check": False})
+        law.log_normaliser = shift
+        return law
+
+    def _mass(self) -> Tensor:
+        """The integral of the density, shape (*batch)."""
+        if self.dim != 1:
+            raise ValueError(f"the normalisation is integrated for scalar laws (D = 1); this one has D = {self.dim}")
+        with torch.no_grad():
+            return integrate(
+                lambda x: self.log_prob(x.unsqueeze(-1)).exp(),
+                self._lower[..., 0],
+                self._upper[..., 0],
+                breakpoints=self.breakpoints(),
+            ).value
+
+    def _require_normalised(self) -> None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # a singular end costs digits, not six of them
+                mass = self._mass()
+        except ValueError as reason:
+            raise ValueError(f"log_density could not be integrated: {reason}") from reason
+        if bool(((mass - 1).abs() > _NORMALISED).any()):
+            worst = mass.flatten()[(mass - 1).abs().argmax()].item()
+            raise ValueError(
+                f"log_density must be normalised; its exponential integrates to {worst:.9g}: use "
+                f"LogDensity.unnormalised(...), or give breakpoints where its mass is"
+            )
 
     def log_prob(self, value: Any) -> Tensor:
         """The given log-density, shape (..., D) -> (...), -inf outside the box.
@@ -118,6 +174,22 @@ class LogDensity(Distribution):
         if tuple(draws.shape) != wanted:
             raise ValueError(f"sampler must return shape {wanted}; got {tuple(draws.shape)}")
         return draws
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean of a scalar law by quadrature, shape (*batch, 1)."""
+        self._require_scalar("mean")
+        return scalar_moments(self)[0].unsqueeze(-1)
+
+    @property
+    def covariance(self) -> Tensor:
+        """Variance of a scalar law by quadrature, shape (*batch, 1, 1)."""
+        self._require_scalar("covariance")
+        return scalar_moments(self)[1][..., None, None]
+
+    def _require_scalar(self, what: str) -> None:
+        if self.dim != 1:
+            raise NotImplementedError(f"the {what} of a LogDensity is known by quadrature for D = 1 only")
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         """The given box, each corner (*batch, D)."""

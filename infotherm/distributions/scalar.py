@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,9 +12,7 @@ from torch import Tensor
 from infotherm.core.tensors import Generator, as_generator, as_tensors, require_finite, validating
 from infotherm.distributions.base import Distribution
 from infotherm.distributions.discrete import Discrete
-
-if TYPE_CHECKING:
-    from infotherm.distributions.mixture import GaussianMixture
+from infotherm.distributions.mixture import GaussianMixture
 
 
 class SpikeSlab(Distribution):
@@ -89,14 +87,24 @@ class SpikeSlab(Distribution):
         around = mean + steps.reshape(-1, *[1] * mean.ndim) * deviation
         return torch.cat([torch.zeros_like(around[:1]), around])
 
+    def cdf(self, value: Any) -> Tensor:
+        """P(X <= value), shape (..., 1) -> (...)."""
+        return self.as_gaussian_mixture().cdf(value)
+
+    def icdf(self, value: Any) -> Tensor:
+        """The smallest x with P(X <= x) >= value, shape (...) -> (..., 1)."""
+        return self.as_gaussian_mixture().icdf(value)
+
     def score(self, x: Any) -> Tensor:
         """Refused: a law with an atom has no score."""
         raise NotImplementedError("a SpikeSlab law has no score: add noise, for example by a LinearGaussianChannel")
 
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SpikeSlab:
+        """The same law on another device or in another precision."""
+        return SpikeSlab(*(t.to(device=device, dtype=dtype) for t in (self.weight, self.slab_mean, self.slab_variance)))
+
     def as_gaussian_mixture(self) -> GaussianMixture:
         """The same law as two Gaussians (slab first), the second of zero covariance at zero."""
-        from infotherm.distributions.mixture import GaussianMixture
-
         zero = torch.zeros_like(self.weight)
         return GaussianMixture(
             torch.stack([self.weight, 1 - self.weight], dim=-1),
@@ -181,6 +189,14 @@ class Rademacher(Distribution):
         """The two atoms, shape (2, *batch)."""
         return self.enumerate_support()[..., 0]
 
+    def cdf(self, value: Any) -> Tensor:
+        """P(X <= value), shape (..., 1) -> (...)."""
+        return self.as_gaussian_mixture().cdf(value)
+
+    def icdf(self, value: Any) -> Tensor:
+        """The smallest x with P(X <= x) >= value, shape (...) -> (..., 1)."""
+        return self.as_gaussian_mixture().icdf(value)
+
     def score(self, x: Any) -> Tensor:
         """Refused: a law of atoms has no score."""
         raise NotImplementedError("a Rademacher law has no score: add noise, for example by a LinearGaussianChannel")
@@ -189,10 +205,12 @@ class Rademacher(Distribution):
         """The law of the index (0 for -1, 1 for +1) with the signs as its values."""
         return Discrete(torch.stack([1 - self.p, self.p], dim=-1), values=[-1.0, 1.0])
 
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Rademacher:
+        """The same law on another device or in another precision."""
+        return Rademacher(self.p.to(device=device, dtype=dtype))
+
     def as_gaussian_mixture(self) -> GaussianMixture:
         """The same law as two Gaussians of zero covariance, at -1 and at +1."""
-        from infotherm.distributions.mixture import GaussianMixture
-
         weights = torch.stack([1 - self.p, self.p], dim=-1)
         means = torch.stack([-torch.ones_like(self.p), torch.ones_like(self.p)], dim=-1).unsqueeze(-1)
         return GaussianMixture(weights, means, torch.zeros_like(means).unsqueeze(-1))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from infotherm.core.tensors import Generator, as_generator
+from infotherm.core.tensors import Generator, as_generator, as_tensor
 from infotherm.distributions.base import Distribution
 from infotherm.distributions.discrete import Discrete
 from infotherm.distributions.gaussian import Gaussian
@@ -168,6 +168,24 @@ class ScipyDistribution(Distribution):
         variance = self.frozen.variance() if self._new_style else self.frozen.var()
         return self._tensor(variance)[..., None, None]
 
+    def cdf(self, value: Any) -> Tensor:
+        """P(X <= value) of a scalar law, shape (..., 1) -> (...), without gradient."""
+        x = self._points(value)
+        if self._multivariate:
+            raise NotImplementedError("the cdf is that of a scalar law")
+        shape = torch.broadcast_shapes(x.shape[:-1], self.batch_shape)
+        return self._tensor(self.frozen.cdf(x.detach().double().numpy()[..., 0]), shape)
+
+    def icdf(self, value: Any) -> Tensor:
+        """The quantile of a scalar law, shape (...) -> (..., 1), without gradient."""
+        level = as_tensor(value, "value", dtype=self.dtype).detach()
+        if self._multivariate:
+            raise NotImplementedError("quantiles are those of a scalar law")
+        if not bool(((level >= 0) & (level <= 1)).all()):
+            raise ValueError(f"value must be a probability between 0 and 1; got {level.flatten()[0].item():.6g}")
+        quantile = (self.frozen.icdf if self._new_style else self.frozen.ppf)(level.numpy())
+        return self._tensor(quantile, torch.broadcast_shapes(level.shape, self.batch_shape)).unsqueeze(-1)
+
     def bounds(self) -> tuple[Tensor, Tensor]:
         """The ends of the support, each (*batch, D)."""
         if self._multivariate:
@@ -256,7 +274,7 @@ def _of_kernel_density(x: Any) -> GaussianMixture:
     means = torch.from_numpy(np.array(x.dataset.T, dtype=np.float64))
     covariance = torch.from_numpy(np.array(x.covariance, dtype=np.float64))
     weights = torch.from_numpy(np.array(x.weights, dtype=np.float64))
-    return GaussianMixture(weights, means, covariance.expand(len(means), -1, -1))
+    return GaussianMixture(weights, means, covariance.unsqueeze(0))
 
 
 def _batch_of(frozen: Any, new_style: bool) -> tuple[int, ...]:

@@ -11,10 +11,11 @@ import torch.distributions as td
 from torch import Tensor
 from torch.distributions import constraints
 
-from infotherm.core.tensors import Generator, as_generator, rng_scope
+from infotherm.core.tensors import Generator, as_generator, as_tensor, rng_scope, validating
 from infotherm.distributions.base import Distribution
 from infotherm.distributions.landmarks import LEVELS, landmarks, sample_quantiles
 from infotherm.distributions.lattice import lattice
+from infotherm.distributions.lazy import remembered
 from infotherm.distributions.masked import (
     forgets_support,
     leaf_constraint,
@@ -22,6 +23,7 @@ from infotherm.distributions.masked import (
     support_of,
     without_validation,
 )
+from infotherm.distributions.moments import scalar_moments
 
 _PROBES = 401  # draws that locate the bulk of a law without quantile function
 _SEED = 20220517  # of those draws, which touch no other stream
@@ -125,15 +127,24 @@ class TorchDistribution(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """Mean, shape (*batch, D), as torch gives it (NaN or inf where it does not exist)."""
-        _refuse_circular_moments(self.base)
-        return self.from_event(self.base.mean)
+        """Mean, shape (*batch, D): torch's (NaN or inf where there is none), by quadrature where torch has no formula.
+
+        torch's moments of VonMises are circular ones; here they are those of the angle in [-pi, pi].
+        """
+        if isinstance(self.base, td.VonMises):
+            return scalar_moments(self)[0].unsqueeze(-1)
+        try:
+            return self.from_event(self.base.mean)
+        except NotImplementedError:
+            self._require_scalar_density("mean")
+            return scalar_moments(self)[0].unsqueeze(-1)
 
     @property
     def covariance(self) -> Tensor:
-        """Covariance, shape (*batch, D, D); known for scalar laws, independent coordinates, Dirichlet, Multinomial."""
-        _refuse_circular_moments(self.base)
+        """Covariance, shape (*batch, D, D): known for scalar laws, independent coordinates, Dirichlet, Multinomial."""
         base = self.base
+        if isinstance(base, td.VonMises):
+            return scalar_moments(self)[1][..., None, None]
         if isinstance(base, td.Dirichlet):
             mean, total = base.mean, base.concentration.sum(-1)[..., None, None]
             full = (torch.diag_embed(mean) - mean.unsqueeze(-1) * mean.unsqueeze(-2)) / (total + 1)
@@ -143,22 +154,48 @@ class TorchDistribution(Distribution):
             return base.total_count * (torch.diag_embed(p) - p.unsqueeze(-1) * p.unsqueeze(-2))
         if hasattr(base, "covariance_matrix"):
             return base.covariance_matrix
-        if self.dim == 1 or _independent_coordinates(base):
-            return torch.diag_embed(self.from_event(base.variance))
-        raise NotImplementedError(f"the covariance of {type(base).__name__} is not known in closed form")
+        try:
+            if self.dim == 1 or _independent_coordinates(base):
+                return torch.diag_embed(self.from_event(base.variance))
+        except NotImplementedError:
+            pass  # torch gives no variance: integrate
+        self._require_scalar_density("covariance")
+        return scalar_moments(self)[1][..., None, None]
+
+    def _require_scalar_density(self, what: str) -> None:
+        if self.dim != 1 or self.measure != "lebesgue":
+            raise NotImplementedError(f"the {what} of {type(self.base).__name__} is not known in closed form")
+
+    def cdf(self, value: Any) -> Tensor:
+        """P(X <= value) of a scalar law, shape (..., 1) -> (...), where torch has it."""
+        x = self._points(value)
+        if self.dim != 1 or self._on_simplex:
+            raise NotImplementedError(f"{type(self.base).__name__} has no cdf here")
+        lower, upper = self.bounds()
+        with torch.no_grad():
+            below, above = (x < lower)[..., 0], (x > upper)[..., 0]
+        inside = self._quiet.cdf(self.to_event(torch.minimum(torch.maximum(x, lower), upper)))
+        return torch.where(below, 0.0, torch.where(above, 1.0, inside))
+
+    def icdf(self, value: Any) -> Tensor:
+        """The quantile x with P(X <= x) = value of a scalar law, shape (...) -> (..., 1), where torch has it."""
+        value = as_tensor(value, "value", dtype=self.dtype, device=self.device)
+        if self.dim != 1 or self._on_simplex:
+            raise NotImplementedError(f"{type(self.base).__name__} has no icdf here")
+        if validating(value) and not bool(((value >= 0) & (value <= 1)).all()):
+            raise ValueError(f"value must be a probability between 0 and 1; got {value.flatten()[0].item():.6g}")
+        quantile = self._quiet.icdf(value.reshape(*value.shape, *[1] * len(self.base.event_shape)))
+        return quantile.reshape(*torch.broadcast_shapes(value.shape, self.batch_shape), 1)
 
     # -- help for sums and integrals ---------------------------------------------------------------------------------
 
     @property
     def has_enumerate_support(self) -> bool:  # type: ignore[override]
         """Whether `enumerate_support` can list the points of a discrete law."""
-        if self.measure != "counting":
-            return False
         try:
-            lattice(self._quiet, device=self.device)
+            return len(self._lattice[0]) > 0
         except NotImplementedError:
             return False
-        return True
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         """Points of a discrete law that carry all but `tail_mass` of it, shape (M, *batch, D).
@@ -168,15 +205,16 @@ class TorchDistribution(Distribution):
         NotImplementedError
             For a continuous law, an unknown tail, or more than 2^22 points.
         """
-        points = self._lattice()[0].to(self.dtype)
+        points = self._lattice[0].to(self.dtype)
         points = points.reshape(len(points), *[1] * len(self.batch_shape), self.dim)
         return points.expand(-1, *self.batch_shape, -1) if expand else points
 
     @property
     def tail_mass(self) -> Tensor:
         """A bound on the probability that `enumerate_support` leaves out, shape (*batch), at most 1e-25."""
-        return self._lattice()[1].to(self.dtype).expand(self.batch_shape)
+        return self._lattice[1].to(self.dtype).expand(self.batch_shape)
 
+    @remembered
     def _lattice(self) -> tuple[Tensor, Tensor]:
         if self.measure != "counting":
             raise NotImplementedError(f"{type(self.base).__name__} is continuous: its support cannot be listed")
@@ -225,11 +263,6 @@ def _refuse_special_events(base: td.Distribution, leaf: Any, on_simplex: bool) -
         raise TypeError(f"{name} has an empty event of shape {tuple(base.event_shape)}")
 
 
-def _refuse_circular_moments(base: td.Distribution) -> None:
-    if isinstance(base, td.VonMises):
-        raise NotImplementedError("torch's moments of VonMises are circular ones, not those of its angle on [-pi, pi]")
-
-
 def _independent_coordinates(law: td.Distribution) -> bool:
     return isinstance(law, td.Independent) and (
         not law.base_dist.event_shape or _independent_coordinates(law.base_dist)
@@ -259,7 +292,8 @@ def _parameters(thing: Any, depth: int = 4) -> Iterable[Tensor]:
         if isinstance(thing, torch.nn.Module):
             yield from thing.parameters()
         for name, attribute in vars(thing).items():
-            if not name.startswith("_cached"):
+            # private tensors are caches, some of another dtype
+            if not (name.startswith("_") and isinstance(attribute, Tensor | tuple)):
                 yield from _parameters(attribute, depth - 1)
 
 
