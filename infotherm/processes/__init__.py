@@ -1,0 +1,20 @@
+"""Processes: channels in time, diffusions and jump processes with exact transitions."""
+
+from infotherm.processes.affine import AffineDiffusion
+from infotherm.processes.base import AffineProcess, DiffusionProcess, Process, steady_state
+from infotherm.processes.isotropic import StraightLine, VarianceExploding, VariancePreserving
+from infotherm.processes.jump import MarkovJump
+from infotherm.processes.ornstein_uhlenbeck import OrnsteinUhlenbeck
+
+__all__ = [
+    "AffineDiffusion",
+    "AffineProcess",
+    "DiffusionProcess",
+    "MarkovJump",
+    "OrnsteinUhlenbeck",
+    "Process",
+    "StraightLine",
+    "VarianceExploding",
+    "VariancePreserving",
+    "steady_state",
+]

@@ -1,0 +1,6 @@
+"""Thermodynamics of processes: entropy production, its parts, and how it resolves in time."""
+
+from infotherm.thermodynamics.rates import EntropyProductionSplit, entropy_production_rate, excess_housekeeping
+from infotherm.thermodynamics.totals import entropy_production
+
+__all__ = ["EntropyProductionSplit", "entropy_production", "entropy_production_rate", "excess_housekeeping"]

@@ -1,0 +1,256 @@
+"""Entropy production rates: how irreversible a process is at one time, and the part that only keeps it in motion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from infotherm.channels.posterior import like
+from infotherm.core.estimate import Estimate
+from infotherm.core.quantity import NotApplicable, Quantity
+from infotherm.core.tensors import Generator, as_tensor
+from infotherm.distributions import Discrete, Gaussian, as_distribution
+from infotherm.distributions.base import Distribution
+from infotherm.processes import AffineProcess, MarkovJump, Process, steady_state
+from infotherm.thermodynamics.jump_entropy import jump_rate
+from infotherm.thermodynamics.score_mismatch import (
+    gaussian_mismatch,
+    quadratic_mean,
+    sampled_mismatch,
+    scalar_mismatch,
+)
+from infotherm.thermodynamics.system_and_medium import has_atoms
+
+
+def as_process(x: Any, name: str = "process") -> Process:
+    """The process itself.
+
+    Raises
+    ------
+    TypeError
+        When it is none.
+    """
+    if not isinstance(x, Process):
+        raise TypeError(f"{name} must be a process, like processes.OrnsteinUhlenbeck(...); got {type(x).__name__}")
+    return x
+
+
+rate_quantity = Quantity(
+    "entropy_production_rate",
+    accepts=(as_process, as_distribution),
+    arguments=("process", "p"),
+    doc="Entropy production rate of a process in the law p at time t, nats per unit of time.",
+)
+
+
+def entropy_production_rate(
+    process: Process, p: Any = None, t: Any = None, *, method: str = "auto", **options: Any
+) -> Estimate:
+    r"""The entropy production rate, E[nu^T D^-1 nu] with nu = b - D grad log p, in nats per unit of time.
+
+    For isotropic noise it is (2 / sigma^2) E|nu|^2 = E|2 b - sigma^2 grad log p|^2 / (2 sigma^2). For jump processes,
+    sum over pairs of (p_i k_ij - p_j k_ji) log(p_i k_ij / (p_j k_ji)).
+
+    Parameters
+    ----------
+    process
+        An affine diffusion or a MarkovJump.
+    p
+        The law at time t, any batch; the steady state unless given.
+    t
+        Time, a number or a tensor whose shape broadcasts against the batch of p; the process's first time unless given.
+    method
+        "closed-form" (Gaussian p, jump processes), "quadrature" (D = 1) or "monte-carlo".
+    **options
+        tolerance (quadrature), n_samples and generator (Monte Carlo).
+
+    Returns
+    -------
+    Estimate
+        Units "nat/time". Exact by closed form or quadrature, an estimate by Monte Carlo; infinite for a law without
+        density, and for one-way jumps.
+
+    Raises
+    ------
+    ValueError
+        When the diffusion matrix is singular (a coordinate without noise has no overdamped entropy production), the
+        process is not defined at t, or there is no steady state to take for p.
+
+    References
+    ----------
+    Seifert, Rep. Prog. Phys. 75 (2012) 126001, sec. 2; Premkumar, "Neural entropy", eq. 6 (integrand).
+
+    Examples
+    --------
+    >>> from infotherm.processes import OrnsteinUhlenbeck
+    >>> entropy_production_rate(OrnsteinUhlenbeck([[1.0, -2.0], [2.0, 1.0]], 2**0.5)).value
+    tensor(8., dtype=torch.float64)
+    """
+    process = as_process(process)
+    if p is None:
+        p = steady_state(process)
+    return rate_quantity(process, p, first_time(process) if t is None else t, method=method, **options)
+
+
+@dataclass(frozen=True)
+class EntropyProductionSplit:
+    """The two parts of an entropy production rate, neither negative, in nats per unit of time.
+
+    Attributes
+    ----------
+    excess
+        The non-adiabatic part, which relaxation makes.
+    housekeeping
+        The adiabatic part, which keeping up a current makes; zero with detailed balance.
+    """
+
+    excess: Estimate
+    housekeeping: Estimate
+
+    @property
+    def total(self) -> Estimate:
+        """Their sum, the entropy production rate."""
+        return self.excess + self.housekeeping
+
+
+def excess_housekeeping(
+    process: AffineProcess, p: Any, t: Any = None, *, method: str = "auto", **options: Any
+) -> EntropyProductionSplit:
+    r"""The entropy production rate split into excess and housekeeping parts, nats per unit of time each.
+
+    With p_ss the law that the process frozen at t would keep and nu_ss = b - D grad log p_ss: excess =
+    E[(s_ss - s)^T D (s_ss - s)] for the scores s, minus the rate of change of KL(p || p_ss) where p_ss is static;
+    housekeeping = E_p[nu_ss^T D^-1 nu_ss], zero with detailed balance. Their sum is the entropy production rate.
+
+    Parameters
+    ----------
+    process
+        An affine diffusion.
+    p
+        The law at time t.
+    t
+        Time; the process's first time unless given.
+    method, **options
+        For the excess part, as in `entropy_production_rate`.
+
+    Raises
+    ------
+    ValueError
+        When the frozen process has no stationary law.
+
+    References
+    ----------
+    Esposito and Van den Broeck, Phys. Rev. Lett. 104 (2010) 090601 (adiabatic and non-adiabatic).
+
+    Examples
+    --------
+    >>> from infotherm.processes import OrnsteinUhlenbeck
+    >>> rotating = OrnsteinUhlenbeck([[1.0, -2.0], [2.0, 1.0]], 2**0.5)
+    >>> excess_housekeeping(rotating, Gaussian([0.0, 0.0], [[1.0, 0.0], [0.0, 1.0]])).housekeeping.value
+    tensor(8., dtype=torch.float64)
+    """
+    process, p = as_process(process), as_distribution(p, "p")
+    if not isinstance(process, AffineProcess):
+        raise TypeError(f"process must be an affine diffusion; got {type(process).__name__}")
+    t = first_time(process) if t is None else t
+    matrix, offset = process.force(t, p.dim)
+    static = process.static_force(p.dim)
+    if static is not None:  # detailed balance: nothing is kept in motion, whether or not p_ss can be normalised
+        own, shift = matrix, offset
+    else:
+        law = process.quasi_invariant(t, p.dim)
+        own = -law.precision
+        shift = -(own @ law.mean[..., None])[..., 0]
+    diffusion, matrix, offset, own, shift = (
+        like(m, p.mean) for m in (process.diffusion_matrix(t, p.dim), matrix, offset, own, shift)
+    )
+    housekeeping = quadratic_mean(p.mean, p.covariance, diffusion, ((matrix, offset), (own, shift)))
+    return EntropyProductionSplit(_mismatch(p, diffusion, own, shift, method, options), housekeeping)
+
+
+def first_time(process: Process) -> float:
+    """The time at which a process begins, 0 where it has none."""
+    return 0.0 if process.start is None else process.start
+
+
+def infinite(p: Distribution, batch: Any, units: str = "nat") -> Estimate:
+    """Infinity, for certain."""
+    value = torch.full(tuple(batch), torch.inf, dtype=p.dtype, device=p.device)
+    return Estimate(value, error=torch.finfo(p.dtype).tiny, units=units)
+
+
+# -- rules of the rate -------------------------------------------------------------------------------------------------
+
+
+def fields(process: AffineProcess, p: Distribution, t: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """D, F and f at time t in the dtype of p."""
+    return tuple(like(m, p.mean) for m in (process.diffusion_matrix(t, p.dim), *process.force(t, p.dim)))  # type: ignore[return-value]
+
+
+def needs_score(process: AffineProcess, p: Distribution, *rest: Any) -> None:
+    """Applies to laws with a density."""
+    if has_atoms(p):
+        raise NotApplicable("p has atoms: no score, and an infinite rate")
+
+
+def _needs_one_dimension(process: AffineProcess, p: Distribution, *rest: Any) -> None:
+    needs_score(process, p)
+    if p.dim != 1:
+        raise NotApplicable(f"quadrature over x needs D = 1; p has D = {p.dim}")
+
+
+def needs_atoms(process: AffineProcess, p: Distribution, *rest: Any) -> None:
+    """Applies to laws without a density."""
+    if not has_atoms(p):
+        raise NotApplicable("p has a density")
+
+
+@rate_quantity.rule(AffineProcess, Gaussian, method="closed-form")
+def gaussian_rate(process: AffineProcess, p: Gaussian, t: Any) -> Estimate:
+    """A sum of squares in the factor of the covariance."""
+    return gaussian_mismatch(p, *fields(process, p, t))
+
+
+@rate_quantity.rule(AffineProcess, Distribution, method="closed-form", when=needs_atoms)
+def atomic_rate(process: AffineProcess, p: Distribution, t: Any) -> Estimate:
+    """Infinite: the score of an atom is."""
+    batch = torch.broadcast_shapes(p.batch_shape, as_tensor(t, "t").shape)
+    return infinite(p, batch, "nat/time")
+
+
+@rate_quantity.rule(AffineProcess, Distribution, method="quadrature", when=_needs_one_dimension)
+def scalar_rate(process: AffineProcess, p: Distribution, t: Any, *, tolerance: float = 1e-12) -> Estimate:
+    """Adaptive quadrature over x."""
+    return scalar_mismatch(p, *fields(process, p, t), tolerance=tolerance)
+
+
+@rate_quantity.rule(AffineProcess, Distribution, method="monte-carlo", when=needs_score)
+def sampled_rate(
+    process: AffineProcess, p: Distribution, t: Any, *, n_samples: int = 10_000, generator: Generator = None
+) -> Estimate:
+    """The mean over samples of the law."""
+    return sampled_mismatch(p, *fields(process, p, t), n_samples=n_samples, generator=generator)
+
+
+@rate_quantity.rule(MarkovJump, Discrete, method="closed-form")
+def markov_jump_rate(process: MarkovJump, p: Discrete, t: Any) -> Estimate:
+    """Currents times affinities."""
+    return jump_rate(process.rates.to(p.pmf), p.pmf)
+
+
+def _mismatch(
+    p: Distribution, diffusion: Tensor, matrix: Tensor, offset: Tensor, method: str, options: dict[str, Any]
+) -> Estimate:
+    """E |F x + f - grad log p|^2 by the route that fits."""
+    if isinstance(p, Gaussian) and method in ("auto", "closed-form"):
+        return gaussian_mismatch(p, diffusion, matrix, offset)
+    if has_atoms(p):
+        return infinite(p, p.batch_shape, "nat/time")
+    if p.dim == 1 and method in ("auto", "quadrature"):
+        return scalar_mismatch(p, diffusion, matrix, offset, **options)
+    if method not in ("auto", "monte-carlo"):
+        raise ValueError(f"method must fit p ({type(p).__name__} with D = {p.dim}); got {method!r}")
+    return sampled_mismatch(p, diffusion, matrix, offset, **options)
