@@ -1,0 +1,154 @@
+"""Expectations under a law: by sums and quadrature, and by Monte Carlo with a standard error and its limits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from infotherm.core.estimate import Estimate, from_samples
+from infotherm.core.tensors import Generator, as_generator, stream_of, validating
+from infotherm.distributions.base import Distribution
+from infotherm.information.integrals import Total, aligned, total
+
+DEFAULT_SAMPLES = 10_000
+FEWEST_EFFECTIVE = 100  # below this effective sample size a standard error is not trusted
+LARGEST_SHARE = 0.05  # nor when one draw makes up more of the sum
+
+
+def expectation_by_quadrature(
+    p: Distribution, function: Callable[[Tensor], Tensor], *, tolerance: float | None = None, units: str = "nat"
+) -> Estimate:
+    """The expectation E_p[function(X)] as a sum over the atoms and an integral over the density of p (D <= 3).
+
+    Shape (*batch) of p; kind "exact" by quadrature. `function` maps points (M, *batch, D) to (M, *batch) and is not
+    asked for more than finite values where p > 0. The error counts a log-density's worth of rounding for `function`.
+
+    Raises
+    ------
+    NotImplementedError
+        When atoms and density of p are not known, or D > 3.
+
+    Examples
+    --------
+    >>> from infotherm.distributions import Gaussian
+    >>> round(expectation_by_quadrature(Gaussian(1.0, 2.0), lambda x: x[..., 0] ** 2, units="1").value.item(), 10)
+    3.0
+    """
+    if p.dim > 3 and p.measure != "counting":
+        raise NotImplementedError(f"quadrature takes D <= 3; D = {p.dim}")
+
+    def f(x: Tensor, log_p: Tensor) -> Tensor:
+        mass = torch.where(torch.isneginf(log_p), 0.0, log_p.exp())
+        return torch.where(mass > 0, mass * torch.where(mass > 0, function(x), 0.0), 0.0)
+
+    result = total(f, [p], tolerance=tolerance)
+    eps = torch.finfo(result.value.dtype).eps
+    return Total(
+        result.value, result.error + 8 * eps * (1 + result.value.detach().abs()), result.converged, result.evaluations
+    ).estimate(units=units)
+
+
+def expectation_by_sampling(
+    p: Distribution,
+    function: Callable[[Tensor], Tensor],
+    *,
+    n_samples: int = DEFAULT_SAMPLES,
+    generator: Generator = None,
+    units: str = "nat",
+    **info: Any,
+) -> Estimate:
+    """The sample mean of function(X) over draws of p, with its standard error.
+
+    Shape (*batch) of p; kind "estimate", or "unknown" where few draws dominate (see `sample_mean`). The draws carry no
+    gradient; the derivative with respect to the parameters of p comes through the score function and is unbiased.
+
+    Examples
+    --------
+    >>> from infotherm.distributions import Gaussian
+    >>> est = expectation_by_sampling(Gaussian(0.0, 1.0), lambda x: x[..., 0] ** 2, n_samples=1000, generator=0)
+    >>> est.kind, bool((est.value - 1).abs() < 5 * est.stderr)
+    ('estimate', True)
+    """
+    x, stream = draw(p, n_samples, generator)
+    values = with_score_gradient(function(x), p.log_prob(x))
+    return sample_mean(values, [stream], units=units, **info)
+
+
+def draw(p: Distribution, n_samples: int, generator: Generator = None, batch: int = 0) -> tuple[Tensor, str]:
+    """Draws (n, *batch, D) without gradient, broadcastable with `batch` batch axes, and the name of their stream.
+
+    Raises
+    ------
+    ValueError
+        When n_samples is not an integer of at least 2.
+    """
+    if isinstance(n_samples, bool) or not isinstance(n_samples, int) or n_samples < 2:
+        raise ValueError(f"n_samples must be an integer of at least 2; got {n_samples!r}")
+    generator = as_generator(generator, p.device)
+    stream = stream_of(generator, p.device)
+    x = p.sample((n_samples,), generator=generator).detach()
+    return aligned(x.to(p.dtype), 1, batch), stream
+
+
+def with_score_gradient(values: Tensor, log_p: Tensor) -> Tensor:
+    """The same values, whose sample mean has the gradient of E_p[values] also through the law of the draws.
+
+    d E[h] = E[dh + (h - b) d log p]: every value is multiplied by exp(log p - stopped log p), which is one. The
+    baseline b is the mean of the *other* values, so that the gradient stays unbiased and loses most of its variance.
+    """
+    if not log_p.requires_grad and validating(log_p):
+        return values
+    one = torch.exp(log_p - log_p.detach())
+    n = values.shape[0]
+    known = values.detach()
+    baseline = (known.sum(0, keepdim=True) - known) / max(n - 1, 1)
+    return values * one - torch.where(torch.isfinite(baseline), baseline, 0.0) * (one - 1)
+
+
+def sample_mean(values: Tensor, streams: Sequence[str], *, units: str = "nat", **info: Any) -> Estimate:
+    """The mean over the first axis with its standard error, and whether that can be trusted.
+
+    `info` says the effective sample size (sum |v|)^2 / sum v^2 and the largest share of one draw in sum |v|, the worst
+    of the batch. The kind is "unknown" when the first is below 100 or the second above 5 %: a heavy tail, or a rare
+    event that dominates, and the standard error of what was seen says nothing about what was not.
+    """
+    infinite = torch.isposinf(values.detach()).any(0)
+    finite = torch.where(torch.isposinf(values), 0.0, values)
+    if validating(finite) and not bool(torch.isfinite(finite).all()):
+        raise ValueError("a log-density is NaN or -inf at a draw of its own law")
+    size = finite.detach().abs()
+    top, sums = size.amax(0), size.sum(0)
+    scaled = size / torch.where(top > 0, top, torch.ones_like(top))
+    share = torch.where(sums > 0, top / torch.where(sums > 0, sums, torch.ones_like(sums)), 1 / len(values))
+    squares = scaled.square().sum(0)
+    effective = torch.where(sums > 0, scaled.sum(0).square() / squares.clamp_min(1e-300), float(len(values)))
+    kind = "estimate"
+    if validating(values):
+        trusted = ((effective >= FEWEST_EFFECTIVE) & (share <= LARGEST_SHARE)) | infinite
+        kind = "estimate" if bool(trusted.all()) else "unknown"
+        info |= {
+            "effective_sample_size": float(effective.amin()) if effective.numel() else math.nan,
+            "largest_share": float(share.amax()) if share.numel() else math.nan,
+        }
+        if kind == "unknown":
+            info["reason"] = "few draws dominate: the standard error cannot be trusted"
+        if bool(infinite.any()):
+            info["reason"] = "infinite: a draw of p lies where q = 0"
+    estimate = from_samples(finite, streams=streams, kind=kind, units=units, **info)
+    if not validating(values) or not bool(infinite.any()):
+        return estimate
+    tiny = torch.finfo(estimate.value.dtype).tiny
+    return Estimate(
+        torch.where(infinite, math.inf, estimate.value),
+        stderr=torch.where(infinite, 0.0, estimate.stderr),
+        error=torch.where(infinite, tiny, estimate.error),
+        kind=kind,
+        method="monte-carlo",
+        units=units,
+        streams=tuple(streams),
+        info=estimate.info,
+    )
