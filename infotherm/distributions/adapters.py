@@ -152,7 +152,7 @@ def _mixture(x: td.MixtureSameFamily, name: str = "p") -> Distribution:
     component = as_distribution(x.component_distribution, name)
     weights = x.mixture_distribution.probs.expand(component.batch_shape)
     if isinstance(component, Gaussian):
-        return GaussianMixture._of(weights, component, None)
+        return GaussianMixture(weights, component.mean, component.covariance)
     if isinstance(component, Discrete):
         return Discrete((weights.unsqueeze(-1) * component.pmf).sum(-2))
     return TorchDistribution(x)

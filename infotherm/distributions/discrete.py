@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import constraints
 
 from infotherm.core.tensors import Generator, as_generator, as_tensor, require_finite, validating
 from infotherm.distributions.base import Distribution, Names
@@ -228,7 +229,6 @@ class Discrete(Distribution):
     @property
     def support(self) -> Any:
         """Integer vectors within the alphabet, as torch's constraint."""
-        constraints = torch.distributions.constraints
         last = torch.tensor(self.alphabet, device=self.device) - 1
         return constraints.independent(constraints.integer_interval(0, last), 1)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.distributions as td
@@ -54,7 +54,7 @@ def masked_log_prob(law: td.Distribution, x: Tensor) -> Tensor:
     return torch.where(inside, value, -math.inf)
 
 
-def forgets_support(law: td.Distribution) -> bool:
+def forgets_support(law: td.Distribution) -> TypeGuard[td.TransformedDistribution]:
     """Whether `law` is transformed by code other than torch's own families, whose support is only the last codomain."""
     own_family = type(law).__module__.startswith("torch.distributions") and type(law) is not td.TransformedDistribution
     return isinstance(law, td.TransformedDistribution) and not own_family and _log_prob_is_inherited(law)
@@ -123,7 +123,7 @@ def _transformed(law: td.TransformedDistribution, y: Tensor) -> Tensor:
     """Change of variables backwards through the transforms, each inverse only where it exists."""
     event_dim = len(law.event_shape)
     total: Any = 0.0
-    inside: Any = True
+    inside: Any = torch.tensor(True, device=y.device)
     for transform in reversed(law.transforms):
         legal = transform.codomain.check(y) & _finite(y, transform.codomain.event_dim)
         legal_events = _reduced(legal, event_dim - transform.codomain.event_dim)
@@ -131,14 +131,17 @@ def _transformed(law: td.TransformedDistribution, y: Tensor) -> Tensor:
         point = torch.where(
             legal_events.reshape(*legal_events.shape, *[1] * event_dim), y, _harmless_in(transform.codomain, y)
         )
-        x = transform.inv(point)
+        x: Any = transform.inv(point)
         event_dim += transform.domain.event_dim - transform.codomain.event_dim
+        reached = _reduced(_finite(x, transform.domain.event_dim), event_dim - transform.domain.event_dim)
+        inside = inside & reached
+        x = torch.where(reached.reshape(*reached.shape, *[1] * event_dim), x, _harmless_in(transform.domain, x))
         jacobian = transform.log_abs_det_jacobian(x, point)
         total = total - _summed(jacobian, event_dim - transform.domain.event_dim)
         y = x
     base = masked_log_prob(law.base_dist, y)
     value = total + _summed(base, event_dim - len(law.base_dist.event_shape))
-    return torch.where(torch.as_tensor(inside) & torch.isfinite(value), value, -math.inf)
+    return torch.where(inside, value, -math.inf)
 
 
 def _finite(x: Tensor, event_dim: int) -> Tensor:
@@ -187,7 +190,7 @@ def _harmless_in(constraint: Any, x: Tensor) -> Tensor:
             first = torch.zeros_like(x)
             first[..., 0] = 1 if upper is None else upper
             return first
-        return torch.zeros_like(x) + (0 if lower is None and upper is None else upper if lower is None else lower)
+        return torch.zeros_like(x) + next((end for end in (lower, upper) if end is not None), 0)
     if isinstance(leaf, type(constraints.simplex)):
         return torch.full_like(x, 1 / x.shape[-1])
     if lower is not None and upper is not None:

@@ -142,7 +142,7 @@ class TorchDistribution(Distribution):
     @property
     def covariance(self) -> Tensor:
         """Covariance, shape (*batch, D, D): known for scalar laws, independent coordinates, Dirichlet, Multinomial."""
-        base = self.base
+        base: Any = self.base
         if isinstance(base, td.VonMises):
             return scalar_moments(self)[1][..., None, None]
         if isinstance(base, td.Dirichlet):
@@ -327,12 +327,12 @@ def _box_of_transformed(law: td.TransformedDistribution) -> tuple[Any, Any]:
         if transform.domain.event_dim or not transform.bijective:
             ends = [torch.as_tensor(lower), torch.as_tensor(upper)]
             continue
-        images = [torch.nan_to_num(transform(end), nan=math.inf, posinf=math.inf, neginf=-math.inf) for end in ends]
+        images = [torch.as_tensor(transform(end)).nan_to_num(math.inf, math.inf, -math.inf) for end in ends]
         ends = [torch.minimum(*images).clamp_min(lower), torch.maximum(*images).clamp_max(upper)]
     return ends[0], ends[1]
 
 
-def _kinks(law: td.Distribution) -> list[Tensor]:
+def _kinks(law: td.Distribution) -> list[Any]:
     """Interior points at which a scalar log-density has a corner."""
     if isinstance(law, td.Laplace):
         return [law.loc]
