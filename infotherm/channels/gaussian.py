@@ -178,13 +178,13 @@ class LinearGaussianChannel(Channel):
         return Gaussian.from_factor(self.apply(p.mean), factor)
 
     def _mixture_output(self, p: GaussianMixture) -> GaussianMixture:
-        means = self._behind_components().apply(p.means)
+        means = self.images(p.means)
         weights = p.weights.expand(means.shape[:-1])
         inner, count = shared_component(p.covariances)
-        if self.gain is not None and weights.ndim == 1:
+        if self._scalars is not None and weights.ndim == 1 and count is None:
             variances = _round_variances(inner)
             if variances is not None:  # round components stay round, which keeps the fast density
-                gain, added = (like(g, p.means) for g in (self.gain, self.noise_variance))
+                gain, added = (like(s, p.means) for s in self._scalars)
                 return GaussianMixture(weights, means, (gain.square() * variances + added).expand(weights.shape))
         matrix, noise = (like(m, p.means).unsqueeze(-3) for m in (self.matrix(p.dim), self.noise_covariance(p.dim)))
         covariances = matrix @ inner @ matrix.mT + noise
@@ -192,16 +192,12 @@ class LinearGaussianChannel(Channel):
         shape = (*weights.shape[:-1], count or covariances.shape[-3], *covariances.shape[-2:])
         return GaussianMixture(weights, means, covariances.expand(shape))
 
-    def _behind_components(self) -> LinearGaussianChannel:
-        """The same channel with an axis of size one behind its batch, for the components of a mixture."""
-        channel = LinearGaussianChannel.__new__(LinearGaussianChannel)
-        channel.__dict__.update(self.__dict__)
-        channel.bias = self.bias.unsqueeze(-2)
+    def images(self, means: Tensor) -> Tensor:
+        """A m_k + bias for the component means of a mixture, shape (..., K, D) -> (..., K, E)."""
+        bias = like(self.bias, means).unsqueeze(-2)
         if self.gain is not None:
-            channel.gain = self.gain.unsqueeze(-1)
-        else:
-            channel._matrix = self._matrix.unsqueeze(-3)
-        return channel
+            return like(self.gain, means)[..., None, None] * means + bias
+        return (like(self._matrix, means).unsqueeze(-3) @ means[..., None])[..., 0] + bias
 
     def joint(self, p: Any, names: Sequence[str] = ("x", "y")) -> Distribution:
         """The joint law of (x, y), a Gaussian for a Gaussian input; it remembers `.input` and `.channel`."""
@@ -254,18 +250,24 @@ class LinearGaussianChannel(Channel):
         """The composition, exact when `first` is linear-Gaussian: A = A2 A1, noise = A2 N1 A2^T + N2."""
         if not isinstance(first, LinearGaussianChannel):
             return super().after(first)
-        if self.gain is not None and first.gain is not None and self.noise_variance is not None:
-            return LinearGaussianChannel.isotropic(
-                self.gain * first.gain,
-                self.gain.square() * first.noise_variance + self.noise_variance,
-                self.gain[..., None] * first.bias + self.bias,
-            )
-        inner = self.input_dim or first.output_dim
-        matrix = self.matrix(inner)
+        dtype = torch.promote_types(self.bias.dtype, first.bias.dtype)
+        mine, theirs = self._scalars, first._scalars
+        if mine is not None and theirs is not None:
+            (gain, added), (inner, variance) = ([s.to(dtype) for s in pair] for pair in (mine, theirs))
+            bias = gain[..., None] * first.bias + self.bias
+            return LinearGaussianChannel.isotropic(gain * inner, gain.square() * variance + added, bias)
+        matrix = self.matrix(self.input_dim or first.output_dim).to(dtype)
         size = matrix.shape[-1]
-        noise = matrix @ first.noise_covariance(size) @ matrix.mT + self.noise_covariance(size)
-        bias = first.bias.expand(*first.bias.shape[:-1], size)
-        return LinearGaussianChannel(matrix @ first.matrix(size), noise, self.apply(bias))
+        noise = matrix @ first.noise_covariance(size).to(dtype) @ matrix.mT + self.noise_covariance(size)
+        bias = first.bias.to(dtype).expand(*first.bias.shape[:-1], size)
+        return LinearGaussianChannel(matrix @ first.matrix(size).to(dtype), noise, self.apply(bias))
+
+    @property
+    def _scalars(self) -> tuple[Tensor, Tensor] | None:
+        """Gain and noise variance, when both are numbers."""
+        if self.gain is None or self.noise_variance is None:
+            return None
+        return self.gain, self.noise_variance
 
     def _points(self, x: Any) -> Tensor:
         x = as_tensor(x, "x")

@@ -99,7 +99,7 @@ class GaussianMixturePosterior(Channel):
         matrix = like(channel.matrix(prior.dim), prior.means).unsqueeze(-3)
         noise = like(channel.noise_factor(prior.dim), prior.means).unsqueeze(-3)
         self._gain, self._covariances = regression(matrix, psd_factor(inner), noise)
-        self._images = channel._behind_components().apply(prior.means)  # A m_k + b
+        self._images = channel.images(prior.means)  # A m_k + b
         self._evidence = channel._mixture_output(prior)
 
     def _responsibilities(self, y: Any) -> tuple[Tensor, Tensor]:

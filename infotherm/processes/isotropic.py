@@ -111,7 +111,7 @@ class VariancePreserving(IsotropicProcess):
         self.beta_min = _number(beta_min, "beta_min", least=0.0)
         self.beta_max = _number(beta_max, "beta_max", least=0.0)
         self.kappa = _number(kappa, "kappa", above=0.0)
-        self.horizon = _number(horizon, "horizon", above=0.0)
+        self.horizon: float = _number(horizon, "horizon", above=0.0)
         self.force_constant = 1 / self.kappa**2
 
     def beta(self, t: Any) -> Tensor:

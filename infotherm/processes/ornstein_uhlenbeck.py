@@ -77,14 +77,14 @@ class OrnsteinUhlenbeck(AffineProcess):
             gain = torch.exp(-self.rate * (t1 - t0))
             lost = -torch.expm1(-self.rate * (t1 - t0))
             bias = lost[..., None] * (self.mean if self.mean.ndim else self.mean[None])
-            return LinearGaussianChannel.isotropic(gain, self.integrated_noise(t1 - t0), bias)
+            return LinearGaussianChannel.isotropic(gain, self._gathered_variance(t1 - t0), bias)
         size = self._size(None)
         gain, noise = van_loan(-self.drift_matrix(t0), self._intensity(size), t1 - t0)
         mean = self.mean.expand(*self.mean.shape[:-1], size)
         return LinearGaussianChannel(gain, noise, mean - (gain @ mean[..., None])[..., 0])
 
-    def integrated_noise(self, duration: Tensor) -> Tensor:
-        """Variance gathered over a time t: sigma^2 (1 - exp(-2 rate t)) / (2 rate), for numbers; sigma^2 t at rate 0."""
+    def _gathered_variance(self, duration: Tensor) -> Tensor:
+        """sigma^2 (1 - exp(-2 rate t)) / (2 rate) for numbers, sigma^2 t at rate 0."""
         exponent = -2 * self.rate * duration
         small = exponent == 0
         ratio = torch.where(small, 1.0, torch.expm1(exponent) / torch.where(small, 1.0, exponent))

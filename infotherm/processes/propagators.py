@@ -136,7 +136,7 @@ def _panelled(coefficients: Coefficients, t0: Tensor, t1: Tensor, panels: int) -
 
 
 def _exponential_change(exponent: Tensor) -> Tensor:
-    """exp(M) - 1 by its Taylor series, small entries as accurate as large ones; NaN where a panel is too long, abs M > 1."""
+    """exp(M) - 1 by its Taylor series, small entries as accurate as large ones; NaN where |M| > 1."""
     norm = torch.linalg.matrix_norm(exponent.detach(), ord=1)
     largest = float(norm.nan_to_num(nan=2.0).clamp(max=1.0).max()) if norm.numel() else 0.0
     total = term = exponent

@@ -152,7 +152,7 @@ def excess_housekeeping(
     >>> excess_housekeeping(rotating, Gaussian([0.0, 0.0], [[1.0, 0.0], [0.0, 1.0]])).housekeeping.value
     tensor(8., dtype=torch.float64)
     """
-    process, p = as_process(process), as_distribution(p, "p")
+    p = as_distribution(p, "p")
     if not isinstance(process, AffineProcess):
         raise TypeError(f"process must be an affine diffusion; got {type(process).__name__}")
     t = first_time(process) if t is None else t
