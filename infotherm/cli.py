@@ -6,6 +6,7 @@ Exit codes: 0 when all claims hold (undecided ones allowed), 1 when a claim is v
 from __future__ import annotations
 
 import functools
+import io
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -36,11 +37,15 @@ _COLOURS = {
     "error": "magenta",
 }
 _SIGNS = {">=": "≥", "<=": "≤", "==": "="}
+_PLAIN = str.maketrans({"≥": ">=", "≤": "<=", "±": "+-"})
 _PIPED_WIDTH = 132  # a log file is not wrapped at 80 columns
 
 
 def main() -> None:
     """The entry point of the `infotherm` script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without such characters still gets its table
     app()
 
 
@@ -147,6 +152,8 @@ def _show_verdicts(console: Console, datasets: Iterable[Any]) -> None:
         case = claim.shown
         cells = [claim.full_name, case.lhs, _SIGNS.get(case.relation, ""), case.rhs, case.difference]
         cells += [case.route] if wide else []
+        if not console.encoding.startswith("utf"):
+            cells = [cell.translate(_PLAIN) for cell in cells]
         verdict = Text(claim.outcome, style=_COLOURS[claim.outcome])
         table.add_row(*map(Text, cells), Text(claim.tally if len(claim.cases) > 1 else "1", style="dim"), verdict)
     console.print(table)

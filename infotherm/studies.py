@@ -393,7 +393,7 @@ def _compute(claim: Claim, level: str, device: torch.device, seed: int) -> _Outc
 
 
 def _accelerators(device: torch.device) -> list[int]:
-    return [] if device.type == "cpu" else [device.index or 0]
+    return [device.index or 0] if device.type == "cuda" else []
 
 
 def _described(problem: BaseException) -> str:

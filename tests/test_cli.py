@@ -1,4 +1,8 @@
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -49,6 +53,17 @@ def test_all_hold_is_success(call, good_study, tmp_path):
     assert re.search(r"tiny:one +1 nat +≤ +2 nat +1 +exact closed-form +1 +holds", printed)
     assert re.search(r"tiny:batch .* 3/3 +holds", printed)
     assert sorted(file.name for file in (tmp_path / "infotherm-results").iterdir()) == ["report.html", "tiny.nc"]
+
+
+def test_a_terminal_without_the_signs_gets_words_of_ascii(good_study, tmp_path):
+    code = "from infotherm.cli import main; main()"
+    arguments = ["validate", "--studies", str(good_study), "--out", str(tmp_path / "out")]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, check=True)
+    printed = done.stdout.decode("ascii")
+    assert re.search(r"tiny:one +1 nat +<= +2 nat", printed) and re.search(r"tiny:sampled +\S+ \+- ", printed)
+    assert done.stderr == b""
 
 
 def test_full_adds_the_thorough_claims(call, good_study):
