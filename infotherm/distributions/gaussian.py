@@ -15,13 +15,16 @@ from infotherm.core.tensors import Generator, as_generator, as_tensors, require_
 from infotherm.distributions.base import Distribution, Names
 from infotherm.distributions.gaussian_blocks import (
     as_probability,
-    block_conditional,
+    correlated_factor,
     factor_rank,
     lower_triangular,
     nothing_at_infinity,
-    part_values,
+    require_batch,
+    shaped,
 )
 from infotherm.distributions.gaussian_forms import gaussian_entropy, gaussian_kl
+from infotherm.distributions.gaussian_images import conditional_of, image_of, marginal_of
+from infotherm.distributions.gaussian_known import inverse_triangle
 from infotherm.distributions.lazy import remembered
 
 Datum = Literal["covariance", "factor"]
@@ -65,8 +68,9 @@ class Gaussian(Distribution):
 
     Notes
     -----
-    Accuracy: a log-density carries about eps * cond(cov)^(1/2) relative to |L^-1 (x - mean)|^2, the least that a
-    covariance rounded to eps allows. Where the covariance is nearly singular give its factor (`Gaussian.from_factor`).
+    Accuracy: |L^-1 (x - mean)|^2 carries a relative error of about D eps times the condition number of the correlation
+    matrix, no more than its rounded entries allow. Where that is nearly singular give a factor (`from_factor`).
+    Laws are values: after changing a parameter in place, build the law anew.
 
     Examples
     --------
@@ -81,7 +85,7 @@ class Gaussian(Distribution):
 
     def __init__(self, mean: Any, cov: Any, *, parts: Mapping[str, int] | None = None) -> None:
         mean, cov = as_tensors(mean=mean, cov=cov)
-        mean, cov = _shaped(mean, cov)
+        mean, cov = shaped(mean, cov)
         require_finite(mean, "mean")
         cov = symmetrise_checked(cov, "cov")
         self._fill(mean, psd_factor(cov), covariance=cov, parts=parts)
@@ -154,7 +158,7 @@ class Gaussian(Distribution):
             factor = factor[None, None]
         require_shape(mean, ("...", "D"), "mean")
         require_shape(factor, ("...", mean.shape[-1], "R"), "factor")
-        _require_batch(mean.shape[:-1], factor.shape[:-2], "factor")
+        require_batch(mean.shape[:-1], factor.shape[:-2], "factor")
         require_finite(mean, "mean")
         require_finite(factor, "factor")
         return Gaussian._of(mean, factor, parts=parts, datum="factor")
@@ -190,18 +194,10 @@ class Gaussian(Distribution):
             if not isinstance(size, int) or isinstance(size, bool) or size < 1:
                 raise ValueError(f"{name} must be a positive integer; got {size!r}")
         pairs = min(dx, dy)
-        if validating(mi) and not bool(((mi >= 0) & (mi <= 700 * pairs)).all()):
-            raise ValueError(
-                f"mi must lie in [0, {700 * pairs}] nats (700 for each of {pairs} pairs); got {mi.tolist()}"
-            )
-        share = mi[..., None] / pairs
-        correlation, rest = (-torch.expm1(-2 * share)).sqrt(), torch.exp(-share)
-        across = torch.eye(dy, dx, dtype=mi.dtype, device=mi.device) * correlation[..., None]
-        paired = torch.arange(dy, device=mi.device) < pairs
-        own = torch.diag_embed(torch.where(paired, rest, torch.ones_like(rest)))
-        one = torch.eye(dx, dtype=mi.dtype, device=mi.device).expand(*mi.shape, dx, dx)
-        top = torch.cat([one, one.new_zeros(*mi.shape, dx, dy)], -1)
-        factor = torch.cat([top, torch.cat([across, own], -1)], -2)
+        limit = pairs * int(-math.log(torch.finfo(mi.dtype).tiny) - 1)
+        if validating(mi) and not bool(((mi >= 0) & (mi <= limit)).all()):
+            raise ValueError(f"mi must lie in [0, {limit}] nats for {pairs} pairs in {mi.dtype}; got {mi.tolist()}")
+        factor = correlated_factor(mi / pairs, dx, dy)
         return Gaussian._of(factor.new_zeros(dx + dy), factor, parts={"x": dx, "y": dy}, datum="factor")
 
     # -- what it is --------------------------------------------------------------------------------------------------
@@ -251,20 +247,22 @@ class Gaussian(Distribution):
         return factor_rank(self.factor.detach())
 
     @remembered
-    def _regular(self) -> bool:
-        """Whether every law of the batch surely has a density (taken for granted inside transforms)."""
+    def _clear(self) -> bool:
+        """Whether every law of the batch has a density beyond doubt (taken for granted inside transforms)."""
         if not validating(self.factor):
             return True
-        diagonal, scale = self.scale_tril.detach().diagonal(dim1=-2, dim2=-1), self.factor.detach().norm(dim=-1)
-        if bool((diagonal > _clear(self.dtype) * scale).all()):
-            return True  # and no eigenvalues are needed to know
-        return bool((self.rank == self.dim).all())
+        pivots, scale = self.scale_tril.detach().diagonal(dim1=-2, dim2=-1), self.factor.detach().norm(dim=-1)
+        return bool((pivots > (1e-5 if self.dtype == torch.float64 else 1e-2) * scale).all())
+
+    @remembered
+    def _regular(self) -> bool:
+        """Whether every law of the batch has a density."""
+        return self._clear or bool((self.rank == self.dim).all())
 
     @remembered
     def _whitening(self) -> Tensor:
         """The inverse of `scale_tril`."""
-        one = torch.eye(self.dim, dtype=self.dtype, device=self.device)
-        return torch.linalg.solve_triangular(self.scale_tril, one.expand_as(self.scale_tril), upper=False)
+        return inverse_triangle(self.scale_tril)
 
     def _require_density(self, what: str) -> None:
         if not self._regular:
@@ -384,20 +382,7 @@ class Gaussian(Distribution):
         ValueError
             For an unknown part.
         """
-        rows, parts = self.part_indices(names), self.parts_of(names)
-        if self._datum == "covariance" and self._factor_magnitude is None and self._regular:
-            covariance = self.covariance[..., rows, :][..., :, rows]
-            leading = rows == list(range(len(rows)))
-            factor = self.scale_tril[..., : len(rows), : len(rows)] if leading else torch.linalg.cholesky(covariance)
-            return Gaussian._of(self._mean[..., rows], factor, covariance=covariance, parts=parts)
-        return Gaussian._of(
-            self._mean[..., rows],
-            self.factor[..., rows, :],
-            parts=parts,
-            datum=self._datum,
-            mean_magnitude=self._mean_size[..., rows],
-            factor_magnitude=self._factor_size[..., rows, :],
-        )
+        return marginal_of(self, self.part_indices(names), self.parts_of(names))
 
     def condition(self, **values: Any) -> Gaussian:
         """The law of the other parts given values of some: condition(y=value), value of shape (..., size of y).
@@ -410,21 +395,7 @@ class Gaussian(Distribution):
         ValueError
             For an unknown part, a value of the wrong shape or off the support, or when no part is left.
         """
-        given, wanted, value = part_values(self, values)
-        _require_batch(self.batch_shape, value.shape[:-1], "the value")
-        found = block_conditional(self._mean, self.factor, wanted, given, value, self._regular)
-        gain, size = found.gain.detach().abs(), self._factor_size
-        spread = torch.cat([size[..., wanted, :], gain @ size[..., given, :]], -1)
-        shift = gain @ (value.detach().abs() + self._mean_size[..., given])[..., None]
-        moved = spread.norm(dim=-1) * found.white.detach().norm(dim=-1)[..., None]
-        return Gaussian._of(
-            found.mean,
-            found.factor,
-            parts={name: size for name, size in self.parts.items() if name not in values},
-            datum=self._datum,
-            mean_magnitude=self._mean_size[..., wanted] + shift[..., 0] + moved,
-            factor_magnitude=spread,
-        )
+        return conditional_of(self, values)
 
     def affine(self, matrix: Any, offset: Any = None, *, noise: Gaussian | None = None, parts: Any = None) -> Gaussian:
         """The law of A x + b (+ an independent Gaussian noise), exact and kept through the factor [A B, N].
@@ -450,32 +421,7 @@ class Gaussian(Distribution):
         >>> Gaussian(1.0, 2.0).affine(3.0, 1.0).variance.item(), Gaussian(1.0, 2.0).affine(3.0, 1.0).mean.item()
         (18.0000, 4.0)
         """
-        matrix, offset, _ = as_tensors(matrix=matrix, offset=0.0 if offset is None else offset, law=self._mean)
-        if matrix.ndim == 0:
-            matrix = matrix * torch.eye(self.dim, dtype=matrix.dtype, device=matrix.device)
-        require_shape(matrix, ("...", "E", self.dim), "matrix")
-        rows = matrix.shape[-2]
-        if offset.ndim:
-            require_shape(offset, ("...", rows), "offset")
-        require_finite(matrix, "matrix")
-        require_finite(offset, "offset")
-        size = matrix.detach().abs()
-        mean = (matrix @ self._mean[..., None])[..., 0] + offset
-        mean_size = (size @ self._mean_size[..., None])[..., 0] + offset.detach().abs()
-        factor, factor_size = matrix @ self.factor, size @ self._factor_size
-        datum: Datum = self._datum
-        if noise is not None:
-            if noise.dim != rows:
-                raise ValueError(f"noise must be a law on R^{rows}; got D = {noise.dim}")
-            mean, mean_size = mean + noise.mean, mean_size + noise._mean_size
-            factor, factor_size = _beside(factor, noise.factor), _beside(factor_size, noise._factor_size)
-            datum = "covariance" if "covariance" in (datum, noise._datum) else "factor"
-        if factor.shape[-1] > 2 * rows:  # many columns say no more than D of them
-            factor = lower_triangular(factor)
-            factor_size = torch.diag_embed(factor_size.norm(dim=-1))
-        return Gaussian._of(
-            mean, factor, parts=parts, datum=datum, mean_magnitude=mean_size, factor_magnitude=factor_size
-        )
+        return image_of(self, matrix, offset, noise, parts)
 
     def with_parts(self, parts: Mapping[str, int] | None) -> Gaussian:
         """The same law with its coordinates named anew."""
@@ -528,42 +474,6 @@ class Gaussian(Distribution):
 @register_kl(Gaussian, Gaussian)
 def _kl(p: Gaussian, q: Gaussian) -> Tensor:
     return gaussian_kl(p, q)[0]
-
-
-def _shaped(mean: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (..., D) and covariance (..., D, D), numbers made a scalar law."""
-    if mean.ndim == 0:
-        mean = mean[None]
-    if cov.ndim == 0:
-        if mean.shape[-1] != 1:
-            raise ValueError(
-                f"cov must have shape (..., D, D) for a mean of shape {tuple(mean.shape)}; got a number, which is the "
-                f"variance of a scalar law (a batch of those has means (B, 1))"
-            )
-        cov = cov[None, None]
-    require_shape(mean, ("...", "D"), "mean")
-    require_shape(cov, ("...", mean.shape[-1], mean.shape[-1]), "cov")
-    if mean.shape[-1] == 0:
-        raise ValueError("mean must have at least one coordinate; got shape (..., 0)")
-    _require_batch(mean.shape[:-1], cov.shape[:-2], "cov")
-    return mean, cov
-
-
-def _clear(dtype: torch.dtype) -> float:
-    """A Cholesky pivot beyond this share of its standard deviation leaves no doubt that a covariance is regular."""
-    return 1e-5 if dtype == torch.float64 else 1e-2
-
-
-def _require_batch(first: torch.Size, second: torch.Size, name: str) -> None:
-    try:
-        torch.broadcast_shapes(first, second)
-    except RuntimeError:
-        raise ValueError(f"the batch shape of {name} must broadcast with {tuple(first)}; got {tuple(second)}") from None
-
-
-def _beside(first: Tensor, second: Tensor) -> Tensor:
-    batch = torch.broadcast_shapes(first.shape[:-2], second.shape[:-2])
-    return torch.cat([first.expand(*batch, *first.shape[-2:]), second.expand(*batch, *second.shape[-2:])], -1)
 
 
 def _short(numbers: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from infotherm.core.tensors import as_tensor, as_tensors, validating
+from infotherm.core.tensors import as_tensor, as_tensors, require_shape, validating
 from infotherm.distributions.base import Distribution
 
 
@@ -158,3 +158,48 @@ def nothing_at_infinity(log_density: Tensor, x: Tensor) -> Tensor:
     if validating(log_density, x) and bool(torch.isnan(log_density).any()):
         return torch.where(torch.isinf(x).any(-1), -torch.inf, log_density)
     return log_density
+
+
+def correlated_factor(share: Tensor, dx: int, dy: int) -> Tensor:
+    """The factor of (x, y) with min(dx, dy) correlated pairs of `share` (...) nats each, everything of variance one."""
+    pairs, share = min(dx, dy), share[..., None]
+    correlation, rest = (-torch.expm1(-2 * share)).sqrt(), torch.exp(-share)
+    across = torch.eye(dy, dx, dtype=share.dtype, device=share.device) * correlation[..., None]
+    paired = torch.arange(dy, device=share.device) < pairs
+    own = torch.diag_embed(torch.where(paired, rest, torch.ones_like(rest)))
+    one = torch.eye(dx, dtype=share.dtype, device=share.device).expand(*share.shape[:-1], dx, dx)
+    top = torch.nn.functional.pad(one, (0, dy))
+    return torch.cat([top, torch.cat([across, own], -1)], -2)
+
+
+def shaped(mean: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (..., D) and covariance (..., D, D), numbers made a scalar law."""
+    if mean.ndim == 0:
+        mean = mean[None]
+    if cov.ndim == 0:
+        if mean.shape[-1] != 1:
+            raise ValueError(
+                f"cov must have shape (..., D, D) for a mean of shape {tuple(mean.shape)}; got a number, which is the "
+                f"variance of a scalar law (a batch of those has means (B, 1))"
+            )
+        cov = cov[None, None]
+    require_shape(mean, ("...", "D"), "mean")
+    require_shape(cov, ("...", mean.shape[-1], mean.shape[-1]), "cov")
+    if mean.shape[-1] == 0:
+        raise ValueError("mean must have at least one coordinate; got shape (..., 0)")
+    require_batch(mean.shape[:-1], cov.shape[:-2], "cov")
+    return mean, cov
+
+
+def require_batch(first: torch.Size, second: torch.Size, name: str) -> None:
+    """Make sure that two batch shapes broadcast.
+
+    Raises
+    ------
+    ValueError
+        When they do not; `name` is the argument with the second.
+    """
+    try:
+        torch.broadcast_shapes(first, second)
+    except RuntimeError:
+        raise ValueError(f"the batch shape of {name} must broadcast with {tuple(first)}; got {tuple(second)}") from None

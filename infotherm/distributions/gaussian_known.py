@@ -23,6 +23,7 @@ class Known(NamedTuple):
 
     mean: Tensor
     covariance: Tensor
+    factor: Tensor  # any factor of the covariance, for how far rounding reaches
     lower: Tensor
     whitening: Tensor
     magnitude: Tensor  # entrywise size of the numbers that the factor came from
@@ -43,10 +44,11 @@ class Known(NamedTuple):
         if self.by_covariance:
             total = (slope.abs() @ size * size).sum((-2, -1))
         elif self.triangular:
-            total = (2 * (slope @ self.lower.detach()).abs() * size[..., :dim]).sum((-2, -1))
+            total = (2 * (slope @ self.factor.detach()).abs() * size).sum((-2, -1))
         else:
-            total = (2 * (slope @ self.lower.detach()).norm(dim=-1) * size.norm(dim=-1)).sum(-1)
-        return (dim + 2) * torch.finfo(slope.dtype).eps * total
+            total = (2 * (slope @ self.factor.detach()).norm(dim=-1) * size.norm(dim=-1)).sum(-1)
+        moved = (dim + 2) * torch.finfo(slope.dtype).eps * total
+        return torch.where(torch.isnan(moved), torch.inf, moved)  # an inverse that overflows is no guide
 
     def remainder(self) -> Tensor:
         """The second-order part, of a covariance known to a relative accuracy eta in its own metric; inf beyond 1/2."""
@@ -60,15 +62,25 @@ def known(p: Gaussian) -> Known:
     size = p.factor.detach().abs() if p._factor_magnitude is None else p._factor_magnitude.detach()
     mean_size = p.mean.detach().abs() if p._mean_magnitude is None else p._mean_magnitude.detach()
     fixed = (p._datum == "covariance", is_triangular(p.factor))
-    if p._regular:
-        return Known(p.mean, p.covariance, p.scale_tril, p._whitening, size, mean_size, *fixed)
+    if p._clear:
+        return Known(p.mean, p.covariance, p.factor, p.scale_tril, p._whitening, size, mean_size, *fixed)
     rank, doubtful = p._rank
     singular = (rank < p.dim) & ~doubtful
     unusable = singular | (p.scale_tril.detach().diagonal(dim1=-2, dim2=-1) <= 0).any(-1)
     one = torch.eye(p.dim, dtype=p.dtype, device=p.device).expand_as(p.scale_tril)
     lower = torch.where(unusable[..., None, None], one, p.scale_tril)
     return Known(
-        p.mean, p.covariance, lower, inverse_triangle(lower), size, mean_size, *fixed, singular, doubtful, unusable
+        p.mean,
+        p.covariance,
+        p.factor,
+        lower,
+        inverse_triangle(lower),
+        size,
+        mean_size,
+        *fixed,
+        singular,
+        doubtful,
+        unusable,
     )
 
 

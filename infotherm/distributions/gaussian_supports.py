@@ -54,7 +54,7 @@ def _members(p: Gaussian, shape: torch.Size) -> list[Known]:
     ]
     datum = p._datum == "covariance"
     return [
-        Known(mean, factor @ factor.mT, factor, factor, size, mean_size, datum, triangular=False)
+        Known(mean, factor @ factor.mT, factor, factor, factor, size, mean_size, datum, triangular=False)
         for mean, factor, size, mean_size in zip(*flat, strict=True)
     ]
 

@@ -16,41 +16,58 @@ from torch import Tensor
 
 from infotherm.core.tensors import chunks
 
-_CACHED = 2**20  # numbers of a working array that stay in a processor's cache
+_CACHED = 2**19  #  numbers of a working array that stay in a processor's cache
 _ON_DEVICE = 2**25  # and those that fill an accelerator
+_LONGEST = 2**19  # points in one piece, where components are few
 
 
 class Kernel(Protocol):
-    """The components of one mixture, ready to be evaluated at points."""
+    """The components of one mixture, to be evaluated at points given as (1 + D, n): a row of ones, then x - centre."""
 
     centre: Tensor
     log_constant: Tensor  # (K, 1): log weight - log det L - (D/2) log 2 pi
-    width: int  # numbers in the working array for one point
 
-    def squares(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """|L_k^-1 (x - m_k)|^2 of centred points (n, D), shape (K, n), and what `pull` needs."""
+    def width(self, keep: bool) -> int:
+        """Numbers of working room for one point."""
+        ...
+
+    def squares(self, points: Tensor, room: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
+        """|L_k^-1 (x - m_k)|^2, shape (K, n), and what `pull` needs where it is to be kept; both may lie in `room`."""
         ...
 
     def pull(self, kept: Tensor, shares: Tensor) -> Tensor:
-        """sum_k shares_k C_k^-1 (m_k - x), shape (n, D), for shares (K, n), which are overwritten."""
+        """sum_k shares_k C_k^-1 (m_k - x), shape (D, n), for shares (K, n); it overwrites both arguments."""
         ...
 
 
 class GeneralKernel(NamedTuple):
-    """Components with covariances of their own: all whitened by one matrix product, rows ordered (D, K)."""
+    """Components with covariances of their own: coordinate i of all whitened points is one matrix product."""
 
     centre: Tensor
     log_constant: Tensor
-    rows: Tensor  # (D K, D): row (i, k) is row i of L_k^-1
-    offset: Tensor  # (D K, 1): -L_k^-1 (m_k - centre)
-    width: int
+    rows: tuple[
+        Tensor, ...
+    ]  # row i of every L_k^-1 up to its diagonal, -(L_k^-1 (m_k - centre))_i in front: (K, i + 2)
 
-    def squares(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        white = torch.addmm(self.offset, self.rows, x.mT).view(x.shape[-1], -1, len(x))
-        return white.square().sum(0), white
+    def width(self, keep: bool) -> int:
+        return len(self.log_constant) * (1 + (len(self.rows) if keep else 1))
+
+    def squares(self, points: Tensor, room: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
+        room = room.view(-1, len(self.log_constant), points.shape[1])
+        total, white = room[0], room[1:]
+        for i, rows in enumerate(self.rows):
+            coordinate = torch.mm(rows, points[: i + 2], out=white[i if keep else 0])
+            if i == 0:
+                torch.mul(coordinate, coordinate, out=total)
+            else:
+                total.addcmul_(coordinate, coordinate)
+        return total, white
 
     def pull(self, kept: Tensor, shares: Tensor) -> Tensor:
-        return -(self.rows.mT @ kept.mul_(shares).view(len(self.rows), -1)).mT
+        pulled = shares.new_zeros(len(self.rows), shares.shape[1])
+        for i, rows in enumerate(self.rows):
+            pulled[: i + 1].addmm_(rows[:, 1:].mT, kept[i].mul_(shares), alpha=-1)
+        return pulled
 
 
 class RoundKernel(NamedTuple):
@@ -60,42 +77,43 @@ class RoundKernel(NamedTuple):
     log_constant: Tensor
     whitening: Tensor | None  # (D, D), or None where the coordinates are whitened already up to a scale
     means: Tensor  # (K, D), centred and whitened
-    precision: Tensor  # (K, 1)
-    width: int
+    precision: Tensor  # (K or 1, 1)
 
-    def squares(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        white = (x if self.whitening is None else x @ self.whitening.mT).mT.contiguous()
-        total = white.new_zeros(len(self.means), len(x))
-        difference = torch.empty_like(total)
-        for i in range(len(white)):
-            torch.sub(white[i], self.means[:, i : i + 1], out=difference)
+    def width(self, keep: bool) -> int:
+        return 2 * len(self.means)
+
+    def squares(self, points: Tensor, room: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
+        white = points[1:] if self.whitening is None else self.whitening @ points[1:]
+        total, difference = room.view(2, len(self.means), -1)
+        total.zero_()
+        for row, means in zip(white, self.means.mT, strict=True):
+            torch.sub(row, means[:, None], out=difference)
             total.addcmul_(difference, difference)
         return total.mul_(self.precision), white
 
     def pull(self, kept: Tensor, shares: Tensor) -> Tensor:
         shares = shares.mul_(self.precision)
-        pulled = (self.means.mT @ shares - kept * shares.sum(0)).mT
-        return pulled if self.whitening is None else pulled @ self.whitening
+        pulled = self.means.mT @ shares - kept * shares.sum(0)
+        return pulled if self.whitening is None else self.whitening.mT @ pulled
 
 
 def general_kernel(weights: Tensor, means: Tensor, whitening: Tensor) -> GeneralKernel:
-    """The kernel of components with inverse factors `whitening` (K, D, D)."""
-    count, dim = means.shape
+    """The kernel of components with inverse factors `whitening` (K, D, D), lower-triangular."""
     centre = weights @ means
-    rows = whitening.permute(1, 0, 2).reshape(dim * count, dim).contiguous()
-    offset = -(whitening @ (means - centre)[..., None])[..., 0].mT.reshape(-1, 1).contiguous()
-    return GeneralKernel(centre, _log_constant(weights, whitening), rows, offset, count * dim)
+    offset = -(whitening @ (means - centre)[..., None])
+    rows = [torch.cat([offset[:, i], whitening[:, i, : i + 1]], 1) for i in range(means.shape[1])]
+    return GeneralKernel(centre, _log_constant(weights, whitening), tuple(rows))
 
 
 def round_kernel(weights: Tensor, means: Tensor, whitening: Tensor, scaled: bool) -> RoundKernel:
-    """The kernel of one shared covariance, or of round components (`scaled`: whitening (K or 1, D, D) is s_k times 1)."""
+    """The kernel of one shared covariance, or of round components (`scaled`: whitening (K or 1, D, D) is s_k 1)."""
     centre = weights @ means
     constant = _log_constant(weights, whitening)
     if scaled:
         precision = whitening[:, 0, :1].square()
-        return RoundKernel(centre, constant, None, means - centre, precision.expand(len(means), 1), 2 * len(means))
+        return RoundKernel(centre, constant, None, means - centre, precision)
     white = (means - centre) @ whitening[0].mT
-    return RoundKernel(centre, constant, whitening[0], white, white.new_ones(1, 1), 2 * len(means))
+    return RoundKernel(centre, constant, whitening[0], white, white.new_ones(1, 1))
 
 
 def _log_constant(weights: Tensor, whitening: Tensor) -> Tensor:
@@ -104,21 +122,29 @@ def _log_constant(weights: Tensor, whitening: Tensor) -> Tensor:
     return (weights.log() + log_det - 0.5 * dim * math.log(2 * math.pi))[:, None].contiguous()
 
 
-def _pieces(kernel: Kernel, x: Tensor) -> Iterator[tuple[slice, Tensor, Tensor, Tensor, Tensor]]:
+def _pieces(kernel: Kernel, x: Tensor, keep: bool) -> Iterator[tuple[slice, Tensor, Tensor, Tensor, Tensor]]:
     """Over pieces of the points: which, exp(log terms - largest) (K, n), their sum, the largest, what `pull` needs."""
-    budget = _CACHED if x.device.type == "cpu" else _ON_DEVICE
-    for piece in chunks(len(x), max(16, min(budget // kernel.width, 2**20))):
-        squares, kept = kernel.squares(x[piece] - kernel.centre)
-        logs = squares.mul_(-0.5).add_(kernel.log_constant)
+    budget, width = _CACHED if x.device.type == "cpu" else _ON_DEVICE, kernel.width(keep)
+    size = max(1, min(len(x), max(16, min(budget // width, _LONGEST))))
+    # terms that small change no sum, and exp of them would be a subnormal number, which processors are slow at
+    least = math.log(torch.finfo(x.dtype).tiny) + 1
+    room, points = x.new_empty(size * width), x.new_ones(1 + x.shape[1], size)
+    for piece in chunks(len(x), size):
+        n = piece.stop - piece.start
+        if n < points.shape[1]:
+            points = points[:, :n].contiguous()
+        torch.sub(x[piece].mT, kernel.centre[:, None], out=points[1:])
+        squares, kept = kernel.squares(points, room[: n * width], keep)
+        logs = torch.add(kernel.log_constant, squares, alpha=-0.5, out=squares)
         largest = logs.amax(0)
-        terms = logs.sub_(largest).exp_()
+        terms = logs.sub_(largest).clamp_min_(least).exp_()
         yield piece, terms, terms.sum(0), largest, kept
 
 
 def log_density(kernel: Kernel, x: Tensor) -> Tensor:
     """log p at points (N, D), shape (N)."""
     value = x.new_empty(len(x))
-    for piece, _, total, largest, _ in _pieces(kernel, x):
+    for piece, _, total, largest, _ in _pieces(kernel, x, keep=False):
         value[piece] = total.log_().add_(largest)
     return value
 
@@ -126,8 +152,8 @@ def log_density(kernel: Kernel, x: Tensor) -> Tensor:
 def log_density_and_score(kernel: Kernel, x: Tensor) -> tuple[Tensor, Tensor]:
     """log p and its gradient at points (N, D), shapes (N) and (N, D)."""
     value, score = x.new_empty(len(x)), torch.empty_like(x)
-    for piece, terms, total, largest, kept in _pieces(kernel, x):
-        score[piece] = kernel.pull(kept, terms.div_(total))
+    for piece, terms, total, largest, kept in _pieces(kernel, x, keep=True):
+        score[piece] = kernel.pull(kept, terms.div_(total)).mT
         value[piece] = total.log_().add_(largest)
     return value, score
 
@@ -135,7 +161,8 @@ def log_density_and_score(kernel: Kernel, x: Tensor) -> tuple[Tensor, Tensor]:
 def responsibilities(kernel: Kernel, x: Tensor) -> Tensor:
     """The probabilities of the components given points (N, D), shape (N, K)."""
     shares = x.new_empty(len(x), len(kernel.log_constant))
-    for piece, terms, total, _, _ in _pieces(kernel, x):
+    for piece, terms, total, _, _ in _pieces(kernel, x, keep=False):
+        terms.masked_fill_(terms < 3 * torch.finfo(x.dtype).tiny, 0.0)
         shares[piece] = terms.div_(total).mT
     return shares
 
