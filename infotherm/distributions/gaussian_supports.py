@@ -109,9 +109,8 @@ def _seen(law: Known, basis: Tensor, scale: Tensor, mean: Tensor) -> Known:
     whitening = inverse_triangle(lower)
     size = view.abs() @ law.magnitude
     seen = basis.mT @ mean
-    return Known(
-        seen, view @ law.covariance @ view.mT, lower, whitening, size, mean_magnitude, law.by_covariance, False
-    )
+    covariance = view @ law.covariance @ view.mT
+    return Known(seen, covariance, lower, lower, whitening, size, mean_magnitude, law.by_covariance, triangular=False)
 
 
 def _row_scale(first: Tensor, second: Tensor) -> Tensor:

@@ -16,9 +16,8 @@ from infotherm.distributions.gaussian_blocks import as_probability, nothing_at_i
 from infotherm.distributions.lazy import remembered
 from infotherm.distributions.mixture_arguments import ingredients
 from infotherm.distributions.mixture_density import (
-    GeneralKernel,
+    Kernel,
     LogDensity,
-    RoundKernel,
     general_kernel,
     log_density,
     log_density_and_score,
@@ -222,7 +221,7 @@ class GaussianMixture(Distribution):
         return not (torch.is_grad_enabled() and any(t.requires_grad for t in given))
 
     @remembered
-    def _kernel(self) -> GeneralKernel | RoundKernel:
+    def _kernel(self) -> Kernel:
         weights, means = self.weights.detach(), self.means.detach()
         whitening = self._dense._whitening.detach()
         if self._round or len(whitening) == 1:

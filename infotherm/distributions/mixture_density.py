@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,38 +21,24 @@ _ON_DEVICE = 2**25  # and those that fill an accelerator
 _LONGEST = 2**19  # points in one piece, where components are few
 
 
-class Kernel(Protocol):
-    """The components of one mixture, to be evaluated at points given as (1 + D, n): a row of ones, then x - centre."""
+class GeneralKernel(NamedTuple):
+    """Components with covariances of their own: coordinate i of all whitened points is one matrix product.
+
+    Points come as (1 + D, n): a row of ones, then x - centre.
+    """
 
     centre: Tensor
     log_constant: Tensor  # (K, 1): log weight - log det L - (D/2) log 2 pi
-
-    def width(self, keep: bool) -> int:
-        """Numbers of working room for one point."""
-        ...
-
-    def squares(self, points: Tensor, room: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
-        """|L_k^-1 (x - m_k)|^2, shape (K, n), and what `pull` needs where it is to be kept; both may lie in `room`."""
-        ...
-
-    def pull(self, kept: Tensor, shares: Tensor) -> Tensor:
-        """sum_k shares_k C_k^-1 (m_k - x), shape (D, n), for shares (K, n); it overwrites both arguments."""
-        ...
-
-
-class GeneralKernel(NamedTuple):
-    """Components with covariances of their own: coordinate i of all whitened points is one matrix product."""
-
-    centre: Tensor
-    log_constant: Tensor
     rows: tuple[
         Tensor, ...
     ]  # row i of every L_k^-1 up to its diagonal, -(L_k^-1 (m_k - centre))_i in front: (K, i + 2)
 
     def width(self, keep: bool) -> int:
+        """Numbers of working room for one point."""
         return len(self.log_constant) * (1 + (len(self.rows) if keep else 1))
 
     def squares(self, points: Tensor, room: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
+        """|L_k^-1 (x - m_k)|^2, shape (K, n), and what `pull` needs where it is to be kept; both may lie in `room`."""
         room = room.view(-1, len(self.log_constant), points.shape[1])
         total, white = room[0], room[1:]
         for i, rows in enumerate(self.rows):
@@ -64,6 +50,7 @@ class GeneralKernel(NamedTuple):
         return total, white
 
     def pull(self, kept: Tensor, shares: Tensor) -> Tensor:
+        """sum_k shares_k C_k^-1 (m_k - x), shape (D, n), for shares (K, n); it overwrites both arguments."""
         pulled = shares.new_zeros(len(self.rows), shares.shape[1])
         for i, rows in enumerate(self.rows):
             pulled[: i + 1].addmm_(rows[:, 1:].mT, kept[i].mul_(shares), alpha=-1)
@@ -95,6 +82,9 @@ class RoundKernel(NamedTuple):
         shares = shares.mul_(self.precision)
         pulled = self.means.mT @ shares - kept * shares.sum(0)
         return pulled if self.whitening is None else self.whitening.mT @ pulled
+
+
+Kernel = GeneralKernel | RoundKernel
 
 
 def general_kernel(weights: Tensor, means: Tensor, whitening: Tensor) -> GeneralKernel:

@@ -22,11 +22,11 @@ def mixture_icdf(weights: Tensor, means: Tensor, deviations: Tensor, probability
 
     Accurate to a few eps of |x|; its gradient is that of the implicit function, zero at an atom.
     """
-    fixed = [t.detach() for t in (weights, means, deviations, probability)]
-    x = _bisected(*fixed)
+    fixed = weights.detach(), means.detach(), deviations.detach()
+    x = _bisected(*fixed, probability.detach())
     if not (torch.is_grad_enabled() and any(t.requires_grad for t in (weights, means, deviations, probability))):
         return x
-    density = _density(*fixed[:3], x)
+    density = _density(*fixed, x)
     safe = torch.isfinite(x) & (density > 0)
     at = torch.where(safe, x, torch.zeros_like(x))
     slope = torch.where(safe, 1 / torch.where(safe, density, torch.ones_like(density)), torch.zeros_like(density))
