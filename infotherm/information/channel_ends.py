@@ -1,0 +1,32 @@
+"""What a channel's joint law knows of itself: the entropy of the noise, and means over draws of both ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from infotherm.channels.base import ChannelJoint
+from infotherm.core.estimate import Estimate, exact
+from infotherm.core.tensors import Generator
+from infotherm.distributions import Gaussian
+from infotherm.distributions.gaussian_forms import gaussian_entropy
+from infotherm.information.expectations import draw, expectation_by_sampling, sample_mean
+
+
+def noise_entropy(joint: ChannelJoint) -> Estimate:
+    """h(y | x) of a linear-Gaussian channel, in nats: the entropy of its noise."""
+    law = joint.channel(joint.input.mean)
+    assert isinstance(law, Gaussian)
+    value, error = gaussian_entropy(law)
+    return exact(value, error=error)
+
+
+def sampled_ends(
+    joint: ChannelJoint, function: Callable[[Tensor], Tensor], n_samples: int, generator: Generator
+) -> Estimate:
+    """The sample mean over a channel's joint law; where there is no joint density it carries no gradient."""
+    if joint.measure == "lebesgue":
+        return expectation_by_sampling(joint, function, n_samples=n_samples, generator=generator)
+    points, stream = draw(joint, n_samples, generator)
+    return sample_mean(function(points).detach(), [stream])
