@@ -66,11 +66,21 @@ def procrustes_distance(A: Tensor, B: Tensor) -> Procrustes:
     width = max(A.shape[-1], B.shape[-1], A.shape[-2])
     A, B = (torch.nn.functional.pad(first_order(M), (0, width - M.shape[-1])) for M in (A, B))
     with torch.no_grad():
-        rotation, error = _rotation(A.detach(), B.detach())
+        rotation, error = _compressed_rotation(A.detach(), B.detach())
     residual = A - B @ rotation
     squared = residual.square().sum((-2, -1))
     distance = torch.linalg.vector_norm(residual, dim=(-2, -1))  # its gradient at 0 is 0
     return Procrustes(distance, squared, error, rotation)
+
+
+def _compressed_rotation(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+    """As `_rotation`; factors wider than D are first turned into square ones, A = R_A^T Q_A^T, with U = Q_B U' Q_A^T."""
+    dim = A.shape[-2]
+    if A.shape[-1] == dim:
+        return _rotation(A, B)
+    (frame_a, square_a), (frame_b, square_b) = (torch.linalg.qr(M.mT) for M in (A, B))
+    inner, error = _rotation(square_a.mT, square_b.mT)
+    return frame_b @ inner @ frame_a.mT, error
 
 
 def _rotation(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
