@@ -68,13 +68,7 @@ class LinearGaussianChannel(Channel):
         require_shape(noise_cov, ("...", size, size), "noise_cov")
         if bias.ndim:
             require_shape(bias, ("...", size), "bias")
-        self.gain = self.noise_variance = None
-        self._matrix = A
-        self._noise = symmetrise_checked(noise_cov, "noise_cov")
-        self._noise_factor = psd_factor(self._noise)
-        self.bias = bias.expand(*bias.shape[:-1], size)
-        self.batch_shape = _broadcast(A=A.shape[:-2], noise_cov=noise_cov.shape[:-2], bias=self.bias.shape[:-1])
-        self.output_dim, self.input_dim = size, A.shape[-1]
+        self._set_matrix(A, symmetrise_checked(noise_cov, "noise_cov"), bias.expand(*bias.shape[:-1], size))
 
     @classmethod
     def isotropic(cls, gain: Any, noise_variance: Any, bias: Any = 0.0) -> LinearGaussianChannel:
@@ -103,6 +97,20 @@ class LinearGaussianChannel(Channel):
         channel = cls.__new__(cls)
         channel._set_isotropic(gain, noise_variance, bias if bias.ndim else bias[None])
         return channel
+
+    @classmethod
+    def of_dynamics(cls, matrix: Tensor, noise: Tensor, bias: Tensor) -> LinearGaussianChannel:
+        """The channel of a computed transition, (..., D, D) and (..., D): its noise is a covariance by construction."""
+        channel = cls.__new__(cls)
+        channel._set_matrix(matrix, noise, bias)
+        return channel
+
+    def _set_matrix(self, matrix: Tensor, noise: Tensor, bias: Tensor) -> None:
+        self.gain = self.noise_variance = None
+        self._matrix, self._noise, self.bias = matrix, noise, bias
+        self._noise_factor = psd_factor(noise)
+        self.batch_shape = _broadcast(A=matrix.shape[:-2], noise_cov=noise.shape[:-2], bias=bias.shape[:-1])
+        self.output_dim, self.input_dim = matrix.shape[-2:]
 
     def _set_isotropic(self, gain: Tensor, noise_variance: Tensor, bias: Tensor) -> None:
         _require_not_negative(noise_variance, "noise_variance")
@@ -233,7 +241,7 @@ class LinearGaussianChannel(Channel):
         matrix = like(self.matrix(p.dim), p.mean)
         gain, posterior = regression(matrix, p.factor, like(self.noise_factor(p.dim), p.mean))
         shift = p.mean - (gain @ self.apply(p.mean)[..., None])[..., 0]
-        return LinearGaussianChannel(gain, posterior, shift)
+        return LinearGaussianChannel.of_dynamics(gain, posterior, shift)
 
     def signal_to_noise(self, p: Any) -> Tensor:
         """Eigenvalues of N^-1/2 A C A^T N^-1/2, shape (..., E), for an input law of covariance C and noise N.
@@ -260,7 +268,8 @@ class LinearGaussianChannel(Channel):
         size = matrix.shape[-1]
         noise = matrix @ first.noise_covariance(size).to(dtype) @ matrix.mT + self.noise_covariance(size)
         bias = first.bias.to(dtype).expand(*first.bias.shape[:-1], size)
-        return LinearGaussianChannel(matrix @ first.matrix(size).to(dtype), noise, self.apply(bias))
+        noise = 0.5 * (noise + noise.mT)
+        return LinearGaussianChannel.of_dynamics(matrix @ first.matrix(size).to(dtype), noise, self.apply(bias))
 
     @property
     def _scalars(self) -> tuple[Tensor, Tensor] | None:

@@ -98,7 +98,7 @@ class AffineDiffusion(AffineProcess):
         """
         t0, t1 = self._interval(t0, t1)
         gain, shift, noise = varying_drift(self._coefficients, t0, t1, tolerance=self.transition_accuracy)
-        return LinearGaussianChannel(gain, noise, shift)
+        return LinearGaussianChannel.of_dynamics(gain, noise, shift)
 
     def integrated_diffusion(self, t0: Any, t1: Any) -> Tensor:
         """Integral of sigma^2, or of sigma sigma^T, by the same panels as the transition."""

@@ -81,7 +81,7 @@ class OrnsteinUhlenbeck(AffineProcess):
         size = self._size(None)
         gain, noise = van_loan(-self.drift_matrix(t0), self._intensity(size), t1 - t0)
         mean = self.mean.expand(*self.mean.shape[:-1], size)
-        return LinearGaussianChannel(gain, noise, mean - (gain @ mean[..., None])[..., 0])
+        return LinearGaussianChannel.of_dynamics(gain, noise, mean - (gain @ mean[..., None])[..., 0])
 
     def _gathered_variance(self, duration: Tensor) -> Tensor:
         """sigma^2 (1 - exp(-2 rate t)) / (2 rate) for numbers, sigma^2 t at rate 0."""

@@ -12,7 +12,7 @@ from infotherm.channels.posterior import like
 from infotherm.core.estimate import Estimate
 from infotherm.core.quantity import NotApplicable, Quantity
 from infotherm.core.tensors import Generator, as_tensor
-from infotherm.distributions import Discrete, Gaussian, as_distribution
+from infotherm.distributions import Discrete, Gaussian, GaussianMixture, as_distribution
 from infotherm.distributions.base import Distribution
 from infotherm.processes import AffineProcess, MarkovJump, Process, steady_state
 from infotherm.thermodynamics.jump_entropy import jump_rate
@@ -177,7 +177,15 @@ def first_time(process: Process) -> float:
 
 
 def infinite(p: Distribution, batch: Any, units: str = "nat") -> Estimate:
-    """Infinity, for certain."""
+    """Infinity, for certain, for a law without density.
+
+    Raises
+    ------
+    ValueError
+        When only some laws of a batch are without.
+    """
+    if isinstance(p, GaussianMixture) and bool((~p.components.degenerate | (p.weights == 0)).all(-1).any()):
+        raise ValueError("a batch must not mix laws with and without a density: take them apart")
     value = torch.full(tuple(batch), torch.inf, dtype=p.dtype, device=p.device)
     return Estimate(value, error=torch.finfo(p.dtype).tiny, units=units)
 
@@ -204,6 +212,8 @@ def _needs_one_dimension(process: AffineProcess, p: Distribution, *rest: Any) ->
 
 def needs_atoms(process: AffineProcess, p: Distribution, *rest: Any) -> None:
     """Applies to laws without a density."""
+    if isinstance(p, Gaussian):
+        raise NotApplicable("Gaussians, singular ones too, have rules of their own")
     if not has_atoms(p):
         raise NotApplicable("p has a density")
 

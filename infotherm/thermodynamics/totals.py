@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from infotherm.channels.posterior import like
-from infotherm.core.estimate import Estimate
+from infotherm.core.estimate import Estimate, stack
 from infotherm.core.quadrature import integrate
 from infotherm.core.quantity import NotApplicable, Quantity
 from infotherm.core.tensors import Generator, as_tensor, require_finite, validating
 from infotherm.distributions import Discrete, Gaussian, GaussianMixture, as_distribution
 from infotherm.distributions.base import Distribution
+from infotherm.information.entropies import entropy
 from infotherm.processes import AffineProcess, MarkovJump, Process
 from infotherm.thermodynamics.jump_entropy import jump_production
 from infotherm.thermodynamics.rates import (
@@ -31,7 +32,6 @@ from infotherm.thermodynamics.score_mismatch import gaussian_mismatch
 from infotherm.thermodynamics.system_and_medium import (
     coupled_balance,
     gaussian_balance,
-    has_atoms,
     medium_entropy,
     transition_of,
 )
@@ -152,22 +152,30 @@ def gaussian_total(process: AffineProcess, p0: Gaussian, start: Tensor, end: Ten
 def gaussian_integral(
     process: AffineProcess, p0: Gaussian, start: Tensor, end: Tensor, *, times: Any = None, tolerance: float = 1e-12
 ) -> Estimate:
-    """The integral over time of the closed-form rate."""
-    if has_atoms(p0):
-        return _resolved(infinite(p0, end.shape), process, p0, start, end, times, {})
-
+    """The integral over time of the closed-form rate; infinite where p0 is singular."""
+    one = torch.eye(p0.dim, dtype=p0.dtype, device=p0.device)
+    singular = p0.degenerate
+    regular = Gaussian.from_factor(p0.mean, torch.where(singular[..., None, None], one, p0.scale_tril))
     accuracy = 4 + process.transition_accuracy / torch.finfo(p0.dtype).eps
 
     def rate(t: Tensor) -> Estimate:
-        law = _law_at(process, p0, start, t)
+        law = _law_at(process, regular, start, t)
         return gaussian_mismatch(law, *fields(process, law, t), law_accuracy=accuracy)
 
-    return _resolved(_integrated(rate, p0, start, end, tolerance), process, p0, start, end, times, {})
+    found = _integrated(rate, p0, start, end, tolerance)
+    lost = singular & (end > start)
+    total = Estimate(
+        torch.where(lost, torch.inf, found.value),
+        error=torch.where(lost, torch.finfo(p0.dtype).tiny, found.error),
+        method="quadrature",
+        info=found.info,
+    )
+    return _resolved(total, process, p0, start, end, times, {})
 
 
 @total_quantity.rule(AffineProcess, Distribution, method="closed-form", when=needs_atoms)
 def atomic_total(process: AffineProcess, p0: Distribution, start: Tensor, end: Tensor) -> Estimate:
-    """Infinite: h(p_0) = -infinity."""
+    """Infinite: h(p_0) = -infinity. There is no rate beside it: that is infinite at the start."""
     return infinite(p0, torch.broadcast_shapes(p0.batch_shape, end.shape))
 
 
@@ -189,8 +197,6 @@ def balanced_total(
             return scalar_rate(process, _law_at(process, p0, start, t), t, tolerance=tolerance / 10)
 
         return _resolved(_integrated(rate, p0, start, end, tolerance), process, p0, start, end, times, {})
-    from infotherm.information import entropy
-
     final = transition_of(process, start, end).output(p0)
     system = entropy(final, method="quadrature") - entropy(p0, method="quadrature")
     medium = medium_entropy(process, (p0.mean, p0.covariance), start, end)
@@ -280,7 +286,7 @@ def _resolved(
     parts: dict[str, Any],
     **options: Any,
 ) -> Estimate:
-    """The total with its rate over time beside it."""
+    """The total with its rate over time beside it (drawn from seed 0 where it must be and the total was not)."""
     if times is None:
         fractions = torch.linspace(0.0, 1.0, _GRID, dtype=torch.float64, device=end.device)
         times = start + fractions.reshape(-1, *[1] * end.ndim) * (end - start)
@@ -291,9 +297,7 @@ def _resolved(
         times = times.reshape(*times.shape, *[1] * (end.ndim + 1 - times.ndim))
         if validating(times) and bool(((times < start) | (times > end)).any()):
             raise ValueError("times must lie between the start and the end")
-    # times come first, in front of the batch of p0
-    grid = times.reshape(times.shape[0], *[1] * max(0, len(p0.batch_shape) + 1 - times.ndim), *times.shape[1:])
-    rate = rate_quantity(process, _law_at(process, p0, start, grid), grid, **options)
+    rate = _rates_over(process, p0, start, times, {"generator": 0} | options)
     info = {**total.info, "rate": rate, "times": times, **parts}
     return Estimate(
         total.value,
@@ -305,3 +309,12 @@ def _resolved(
         streams=total.streams,
         info=info,
     )
+
+
+def _rates_over(process: Process, p0: Distribution, start: Tensor, times: Tensor, options: dict[str, Any]) -> Estimate:
+    """The rate at the times (n, ...), which come in front of the batch of p0."""
+    grid = times.reshape(times.shape[0], *[1] * max(0, len(p0.batch_shape) + 1 - times.ndim), *times.shape[1:])
+    if isinstance(p0, Gaussian | Discrete) or p0.dim == 1:
+        return rate_quantity(process, _law_at(process, p0, start, grid), grid, **options)
+    # samples of a batch of mixtures would fill the memory: one time after the other
+    return stack([rate_quantity(process, _law_at(process, p0, start, t), t, **options) for t in grid])

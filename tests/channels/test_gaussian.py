@@ -41,7 +41,7 @@ def close(a, b, rtol=1e-12):
     return torch.allclose(a, b, rtol=rtol, atol=rtol * float(b.abs().max()))
 
 
-# -- laws ------------------------------------------------------------------------------------------------------------------
+# -- laws -----------------------------------------------------------------------------------------------------------
 
 
 @given(settings())
@@ -105,7 +105,7 @@ def test_a_batch_is_its_members(setting):
             assert close(output.mean[i, j], own.mean) and close(output.covariance[i, j], own.covariance)
 
 
-# -- information of a channel ------------------------------------------------------------------------------------------------
+# -- information of a channel ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("exponent", [-12, -8, 0, 8, 12])
@@ -131,7 +131,7 @@ def test_signal_without_noise_is_infinite_and_noise_without_signal_is_nothing():
     assert deaf.signal_to_noise(p).tolist() == [1.0, 0.0]
 
 
-# -- laws that are not Gaussian ----------------------------------------------------------------------------------------------
+# -- laws that are not Gaussian -------------------------------------------------------------------------------------
 
 
 def atoms_and_mixtures():
@@ -193,7 +193,7 @@ def test_batched_channel_on_a_mixture():
     assert abs(torch.corrcoef(torch.stack([draws[:, 0, 0, 0], draws[:, 1, 0, 0]]))[0, 1]) < 0.1  # inputs of their own
 
 
-# -- edges -------------------------------------------------------------------------------------------------------------------
+# -- edges ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_channel_without_noise_is_a_map():
