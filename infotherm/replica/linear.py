@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,36 +13,11 @@ from infotherm.core.quadrature import integrate
 from infotherm.core.tensors import Generator, as_generator, as_tensors, stream_of
 from infotherm.distributions import Gaussian
 from infotherm.replica.activations import Linear
+from infotherm.replica.linear_state import LinearParameters, LinearState, linear_state
 from infotherm.replica.network import Network
 from infotherm.replica.spectra import GaussianWeights, fuss_catalan_log_determinant, marchenko_pastur_log_determinant
 
-# e^-700 ... e^700 is the range of positive float64 numbers; 66 halvings of it leave less than an ulp of the logarithm
-_LOG_RANGE = 700.0
-_HALVINGS = 66
 _PANELS = 16
-
-
-@dataclass(frozen=True)
-class LinearParameters:
-    """Prior variance, aspect ratios, weight variances and noises of a linear network, in float64 and one batch shape.
-
-    `eps` is the unit roundoff of the numbers as they were given.
-    """
-
-    prior_variance: Tensor
-    alphas: tuple[Tensor, ...]
-    variances: tuple[Tensor, ...]
-    noises: tuple[Tensor, ...]
-    eps: float
-    dtype: torch.dtype
-
-    @property
-    def widths(self) -> tuple[Tensor, ...]:
-        """n_l / n_0 for l = 0, ..., L."""
-        widths = [torch.ones_like(self.prior_variance)]
-        for alpha in self.alphas:
-            widths.append(widths[-1] * alpha)
-        return tuple(widths)
 
 
 def reason_not_linear(net: Network) -> str | None:
@@ -83,137 +58,29 @@ def parameters_of(net: Network) -> LinearParameters:
 
 
 @dataclass(frozen=True)
-class Climb:
-    """What follows layer by layer from the effective noise z_0 = e^t on an input unit.
-
-    Unit i of layer l, seen through everything after it, is seen through Gaussian noise of variance z_l; u_l is the
-    fraction of z_l in the posterior of a mode, z_l tr(z_l + Sigma_l)^-1 / n_l. `end` is u_L, which must vanish because
-    the last layer is seen directly; `slope` is d end / dt, `physical` says that all earlier u_l are positive.
-    """
-
-    effective_noises: tuple[Tensor, ...]
-    fractions: tuple[Tensor, ...]
-    end: Tensor
-    slope: Tensor
-    physical: Tensor
-    end_error: Tensor
-    log_noise_errors: tuple[Tensor, ...]
-
-
-def climb(p: LinearParameters, t: Tensor) -> Climb:
-    """The state of every layer when an input unit is seen through noise e^t.
-
-    With g_l(z) = tr(z + Sigma_l)^-1 / n_l the recursion of the deterministic equivalent is
-    u_l = (alpha_l - 1 + u_(l-1)) / alpha_l - noise_l / (alpha_l variance_l z_(l-1)), z_l = alpha_l variance_l z_(l-1)
-    u_l, from u_0 = z_0 / (z_0 + prior variance). Every u_l increases with t where the earlier ones are positive, hence
-    the solution of u_L = 0 is unique.
-    """
-    eps = p.eps
-    z = t.exp()
-    u = 1 / (1 + p.prior_variance / z)
-    z_slope, u_slope = torch.ones_like(z), u * (1 - u)  # d log z / dt, d u / dt
-    z_error, u_error = 4 * eps + eps * t.detach().abs(), 4 * eps * u.detach()
-    noises, fractions, errors = [z], [u], [z_error]
-    physical = torch.ones_like(z, dtype=torch.bool)
-    gain = torch.ones_like(z)
-    for layer, (alpha, variance, noise) in enumerate(zip(p.alphas, p.variances, p.noises, strict=True)):
-        if layer:
-            physical = physical & (u > 0)
-            # a fraction that is not positive says that t is too small: ones keep the rest of the climb defined
-            u = torch.where(physical, u, 1.0)
-            z = torch.where(physical, gain * z * u, 1.0)
-            z_slope = z_slope + u_slope / u
-            z_error = z_error + u_error / u.detach() + 4 * eps
-            noises.append(z)
-            fractions.append(u)
-            errors.append(z_error)
-        gain = alpha * variance
-        masked = noise / (gain * z)
-        u_error = (u_error + eps * (2 * alpha + u).detach()) / alpha.detach()
-        u_error = u_error + masked.detach() * (z_error + 4 * eps)
-        u_slope = u_slope / alpha + masked * z_slope
-        u = (alpha - 1 + u) / alpha - masked
-    return Climb(tuple(noises), tuple(fractions), u, u_slope, physical, u_error, tuple(errors))
-
-
-def fixed_point(p: LinearParameters) -> Tensor:
-    """The t at which the last layer is seen directly, by bisection (monotone, hence the only one); no gradient.
-
-    Raises
-    ------
-    ValueError
-        When the solution is not a positive float64 number.
-    """
-    p = _detached(p)
-    low = torch.full_like(p.prior_variance, -_LOG_RANGE)
-    high = -low
-    for end, sign in ((low, -1), (high, 1)):
-        if not bool((_above(p, end) == (sign > 0)).all()):
-            raise ValueError("the parameters of the network span more than the range of float64 numbers: rescale them")
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        above = _above(p, middle)
-        low, high = torch.where(above, low, middle), torch.where(above, middle, high)
-    return high
-
-
-def _above(p: LinearParameters, t: Tensor) -> Tensor:
-    state = climb(p, t)
-    return state.physical & (state.end > 0)
-
-
-def _detached(p: LinearParameters, noise: Tensor | None = None) -> LinearParameters:
-    """The same numbers without gradient, the last noise replaced where one is given."""
-    noises = [x.detach() for x in p.noises]
-    if noise is not None:
-        noises[-1] = noise
-    alphas, variances = ([x.detach() for x in xs] for xs in (p.alphas, p.variances))
-    return replace(
-        p,
-        prior_variance=p.prior_variance.detach(),
-        alphas=tuple(alphas),
-        variances=tuple(variances),
-        noises=tuple(noises),
-    )
-
-
-@dataclass(frozen=True)
 class LinearSolution:
-    """The number log det(Sigma_L) / n_0 in the limit, and the state of every layer at the fixed point.
-
-    `posterior_variances[l]` is the mean square error of a unit of layer l given the last layer (l = 0 is the input);
-    `residual` is how far log z_0 can be from the fixed point.
-    """
+    """log det(Sigma_L) / n_0 in the limit, its error, and the state of every layer."""
 
     log_determinant: Tensor
     log_determinant_error: Tensor
-    effective_noises: tuple[Tensor, ...]
-    posterior_variances: tuple[Tensor, ...]
-    mmse_error: Tensor
-    residual: Tensor
+    state: LinearState
 
 
 def solve_linear(p: LinearParameters) -> LinearSolution:
-    """The stationary point of the potential of a linear network, and the potential there.
+    """The potential of a linear network at its stationary point.
 
     Per input unit, with w_l = n_l / n_0, z_L = 0 and tau_l the posterior variance of a pre-activation of layer l,
     log det(Sigma_L) / n_0 = log(z_0 + rho) + sum_l [w_l log(z_l + noise_l + tau_l) - w_(l-1) log z_(l-1)
     - w_(l-1) tau_l / (variance_l z_(l-1))], stationary in every z and tau: an error of the fixed point enters squared,
     and the gradient with respect to the parameters is that of the explicit terms.
     """
-    start = fixed_point(p)
-    state = climb(_detached(p), start)
-    # one Newton step that carries the gradient of the implicit function
-    with_gradient = climb(p, start)
-    t = start - with_gradient.end / state.slope
-    residual = (state.end.abs() + state.end_error) / state.slope
+    state = linear_state(p)
     z = [x.detach() for x in state.effective_noises]
-    posterior = [x * (1 - u) for x, u in zip(z, state.fractions, strict=True)]
     total = (z[0] + p.prior_variance).log()
     size = total.detach().abs() + 1
     widths = p.widths
     for layer in range(len(p.alphas)):
-        tau = p.variances[layer].detach() * posterior[layer]
+        tau = state.hidden_errors[layer].detach()
         following = z[layer + 1] if layer + 1 < len(z) else torch.zeros_like(tau)
         outer = widths[layer + 1] * (following + p.noises[layer] + tau).log()
         inner = widths[layer] * z[layer].log()
@@ -221,13 +88,8 @@ def solve_linear(p: LinearParameters) -> LinearSolution:
         total = total + outer - inner - correction
         # relative errors of the parameters, and of the ratios through which the widths are known
         size = size + (layer + 2) * (outer.abs() + inner.abs()) + correction + widths[layer] + widths[layer + 1]
-    spread = torch.stack([residual + error for error in state.log_noise_errors]).amax(0)
-    error = 4 * p.eps * size.detach() + 4 * sum(w.detach() for w in widths) * spread.square()
-    z0 = t.exp()
-    input_variance = z0 * p.prior_variance / (z0 + p.prior_variance)
-    mmse_error = input_variance.detach() * (residual + 8 * p.eps)
-    variances = (input_variance, *(x.detach() for x in posterior[1:]))
-    return LinearSolution(total, error, tuple(z), variances, mmse_error, residual)
+    second_order = 4 * sum(w.detach() for w in widths) * state.log_error.square()
+    return LinearSolution(total, 4 * p.eps * size.detach() + second_order, state)
 
 
 def entropy_from_log_determinant(p: LinearParameters, log_determinant: Tensor) -> Tensor:
@@ -241,7 +103,7 @@ def second_route(p: LinearParameters) -> tuple[Tensor, Tensor, str]:
     From the limiting spectral density where it is explicit (Marchenko-Pastur for one layer, Fuss-Catalan for square
     layers without inner noise), else by integrating the error of the pre-activations over the last noise (I-MMSE).
     """
-    p = _detached(p)
+    p = p.detached()
     signal = p.prior_variance * torch.stack(p.variances).prod(0)
     inner_noise = any(bool((noise > 0).any()) for noise in p.noises[:-1])
     if len(p.alphas) == 1:
@@ -263,21 +125,18 @@ def _integrated_over_noise(p: LinearParameters) -> tuple[Tensor, Tensor, str]:
     high = torch.maximum(low, scale) + 40.0
 
     def integrand(log_noise: Tensor) -> Tensor:
-        moved = _expanded(_detached(p, log_noise.exp()), log_noise.shape)
-        state = climb(moved, fixed_point(moved))
-        return (1 - state.fractions[-1]) / moved.alphas[-1]
+        error = linear_state(p.detached(log_noise.exp())).hidden_errors[-1]
+        return error / (log_noise.exp() + error)
 
     steps = torch.linspace(0.0, 1.0, _PANELS, dtype=low.dtype, device=low.device).reshape(-1, *[1] * low.ndim)
-    integral = integrate(
-        integrand, low, high, breakpoints=torch.cat([scale[None], low + steps * (high - low)]), atol=1e-14
+    marks = torch.cat([scale[None], low + steps * (high - low)])
+    integral = integrate(integrand, low, high, breakpoints=marks, atol=1e-14)
+    width = p.widths[-1]
+    return (
+        width * (p.noises[-1].log() + integral.value),
+        width * integral.error,
+        "integral of the error over the last noise",
     )
-    value = p.widths[-1] * (p.noises[-1].log() + integral.value)
-    return value, p.widths[-1] * integral.error, "integral of the error over the last noise"
-
-
-def _expanded(p: LinearParameters, shape: torch.Size) -> LinearParameters:
-    alphas, variances, noises = (tuple(x.expand(shape) for x in xs) for xs in (p.alphas, p.variances, p.noises))
-    return replace(p, prior_variance=p.prior_variance.expand(shape), alphas=alphas, variances=variances, noises=noises)
 
 
 def finite_size_log_determinant(net: Network, n: int, generator: Generator = None, *, draws: int = 8) -> Estimate:

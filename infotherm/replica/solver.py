@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,14 +12,16 @@ from torch import Tensor
 from infotherm.core.estimate import Estimate
 from infotherm.core.rounding import rounding_error
 from infotherm.replica.linear import (
-    LinearParameters,
     entropy_from_log_determinant,
     parameters_of,
     reason_not_linear,
     second_route,
     solve_linear,
 )
+from infotherm.replica.linear_state import LinearParameters
 from infotherm.replica.network import Network
+
+_CONVERGED = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,7 @@ class Branch:
 class Certificate:
     """Why the solution can be trusted.
 
-    `residual` is the distance to the fixed point in log(effective noise of an input unit); `unique` says that there is
+    `residual` is the largest relative mismatch of a fixed-point equation; `unique` says that there is
     no other stationary point, `unique_because` why; `second_route` is the entropy by other means, `second_method`
     which, and `agrees` whether the two differ by no more than their errors.
     """
@@ -140,16 +143,26 @@ def solve(net: Network, *, per: str = "input") -> Solution:
         error = error + torch.finfo(p.dtype).eps * value.detach().abs()
         return Estimate(value.to(p.dtype), error=error.to(p.dtype), method=method, units=units)
 
+    state = found.state
+    if not bool((state.residual < _CONVERGED).all()):
+        warnings.warn(
+            f"the state evolution did not converge: relative mismatch {state.residual.max().item():.3g}, of which the "
+            f"errors take account",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     error = found.log_determinant_error / 2
+    # log mmse moves less than log z_0
+    mmse_error = state.posterior_variances[0].detach() * (state.input_log_error + 8 * p.eps)
     entropy = estimate(entropy_from_log_determinant(p, found.log_determinant) / scale, error / scale)
     noise = p.widths[-1] * p.noises[-1].log()
     information = (found.log_determinant - noise) / 2
     return Solution(
         entropy=entropy,
         mutual_information=estimate(information / scale, (error + 2 * p.eps * noise.detach().abs()) / scale),
-        mmse=estimate(found.posterior_variances[0], found.mmse_error, "1"),
-        branches=(Branch(entropy, found.posterior_variances, found.effective_noises),),
-        certificate=_certificate(p, found.residual, scale, estimate),
+        mmse=estimate(state.posterior_variances[0], mmse_error, "1"),
+        branches=(Branch(entropy, state.posterior_variances, state.effective_noises),),
+        certificate=_certificate(p, state.residual, scale, estimate),
         status="proven",
         status_reason="Gaussian throughout: the limit of log det is a theorem on random matrices",
     )

@@ -46,7 +46,7 @@ def canonical_pairs(joint: Gaussian, source: str, target: str) -> CanonicalPairs
         variates = _inverse(lower[..., :n, :n])
         turn = torch.linalg.svd(ratio.detach(), full_matrices=False).Vh
         return CanonicalPairs(tangents, _tangent_error(law, lower.detach(), tangents.detach(), n), turn @ variates)
-    return _singular_pairs(factor, n)
+    return _singular_pairs(law, n)
 
 
 def _inverse(lower: Tensor) -> Tensor:
@@ -75,12 +75,14 @@ def _tangent_error(law: Gaussian, lower: Tensor, tangents: Tensor, n: int) -> Te
     return tangents * within[..., None] + _norm(moved[..., n:, :n])[..., None]
 
 
-def _singular_pairs(factor: Tensor, n: int) -> CanonicalPairs:
+def _singular_pairs(law: Gaussian, n: int) -> CanonicalPairs:
     """The pairs when a block is singular, or one determines the other: between the row spaces of the factor's blocks.
 
     cos and sin of the angles between the spaces are singular values of the two parts of an orthonormal basis of y's
-    space, along x's space and across it; what x determines has sin = 0 exactly as often as the ranks say.
+    space, along x's space and across it; what x determines has sin = 0 as often as the ranks say. A factor says that
+    for certain; a covariance cannot tell it from an angle of sqrt(eps), which then is taken, with an infinite error.
     """
+    factor = law.factor
     reduced_x, rank_x, open_x = _independent(factor[..., :n, :], "x")
     reduced_y, rank_y, open_y = _independent(factor[..., n:, :], "y")
     rows_x, rows_y = reduced_x @ factor[..., :n, :], reduced_y @ factor[..., n:, :]
@@ -92,15 +94,19 @@ def _singular_pairs(factor: Tensor, n: int) -> CanonicalPairs:
     count, determined = min(rank_x, rank_y), rank_x + rank_y - rank
     cosines = torch.linalg.svdvals(along)
     sines = torch.linalg.svdvals(across).flip(-1)[..., :count]
-    certain = torch.arange(count, device=factor.device) < determined
-    tangents = torch.where(certain, torch.inf, cosines / torch.where(certain, 1.0, sines))
+    eps = torch.finfo(factor.dtype).eps
+    vanishing = torch.arange(count, device=factor.device) < determined
+    certain = vanishing if law._datum == "factor" else torch.zeros_like(vanishing)
+    sines = torch.where(vanishing, eps**0.5, sines)
+    tangents = torch.where(certain, torch.inf, cosines / sines)
     turn = torch.linalg.svd(along.detach(), full_matrices=False).U.mT
     inverse = torch.linalg.solve_triangular(triangle.detach().mT, reduced_x, upper=False)
     # an angle is known to eps times the condition of the two bases
     spread = _spread(rows_x) + _spread(rows_y)
-    angle = 4 * factor.shape[-2] * torch.finfo(factor.dtype).eps * spread.square()
+    angle = 4 * factor.shape[-2] * eps * spread.square()
     error = angle[..., None] * (1 + tangents.detach().square())
-    error = torch.where(certain, 0.0, torch.where((open_x | open_y | open_joint)[..., None], torch.inf, error))
+    unsure = (open_x | open_y | open_joint)[..., None] | vanishing
+    error = torch.where(certain, 0.0, torch.where(unsure, torch.inf, error))
     return CanonicalPairs(tangents, error, turn @ inverse)
 
 
