@@ -1,11 +1,17 @@
 """Information quantities of laws: entropies, divergences, information shared by parts, Fisher information, errors."""
 
+from infotherm.information.conditional_entropies import conditional_entropy
 from infotherm.information.cross_entropies import cross_entropy
 from infotherm.information.divergences import jensen_shannon, kl
+from infotherm.information.elbo import DenoiserReversal, ElboTerms, ExactReversal, elbo_terms
 from infotherm.information.entropies import binary_entropy, entropy, surprisal
 from infotherm.information.f_divergences import chi2, f_divergence, hellinger, total_variation
+from infotherm.information.fisher import fisher_information
 from infotherm.information.fits import GaussianFit, forward_kl_fit, reverse_kl_fit
+from infotherm.information.mmse import information_from_mmse, minimum_mean_square_error
+from infotherm.information.mutual_informations import mutual_information
 from infotherm.information.renyi_divergences import renyi
+from infotherm.information.total_correlations import total_correlation
 
 __all__ = [
     "DenoiserReversal",
@@ -23,7 +29,6 @@ __all__ = [
     "forward_kl_fit",
     "hellinger",
     "information_from_mmse",
-    "information_from_mmse",
     "jensen_shannon",
     "kl",
     "minimum_mean_square_error",
@@ -34,18 +39,3 @@ __all__ = [
     "total_correlation",
     "total_variation",
 ]
-
-
-_LATER = {
-    "conditional_entropy": "conditional_entropies", "elbo_terms": "elbo", "fisher_information": "fisher",
-    "information_from_mmse": "mmse", "minimum_mean_square_error": "mmse",
-    "mutual_information": "mutual_informations", "total_correlation": "total_correlations",
-}
-
-
-def __getattr__(name):
-    from importlib import import_module
-
-    if name in _LATER:
-        return getattr(import_module(f"infotherm.information.{_LATER[name]}"), name)
-    raise AttributeError(name)
