@@ -30,7 +30,7 @@ modes = it.GaussianMixture([0.6, 0.4], [-3.0, 3.0], [1.0, 1.0])
 covering = it.information.forward_kl_fit(modes)
 seeking = it.information.reverse_kl_fit(modes, start=it.Gaussian(-2.0, 1.0))
 for name, fit in (("forward", covering), ("reverse", seeking)):
-    law = fit.gaussian
+    law = fit.law
     print(f"{name}: mean {law.mean.item():+.3f}, variance {law.variance.item():.3f}, divergence {fit.divergence}")
 
 # %%

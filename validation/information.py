@@ -269,12 +269,12 @@ def fits(context: Context) -> dict[str, Verdict]:
     covering = it.information.forward_kl_fit(modes)
     seeking = it.information.reverse_kl_fit(modes)
     figure = Figure(figsize=(6, 3))
-    it.plots.plot_gaussian_fits(modes, {"forward KL": covering, "reverse KL": seeking}, ax=figure.subplots())
+    it.plots.plot_gaussian_fits(modes, [covering, seeking], ax=figure.subplots())
     context.attach(figure, "The Gaussian nearest to a mixture, in the two directions")
     return {
-        "covering is wider": decide(covering.gaussian.variance.item(), seeking.gaussian.variance.item(), ">="),
-        "covering is forward's best": decide(it.kl(modes, seeking.gaussian), it.kl(modes, covering.gaussian), ">="),
-        "seeking is reverse's best": decide(it.kl(covering.gaussian, modes), it.kl(seeking.gaussian, modes), ">="),
+        "covering is wider": decide(covering.law.variance.item(), seeking.law.variance.item(), ">="),
+        "covering is forward's best": decide(it.kl(modes, seeking.law), it.kl(modes, covering.law), ">="),
+        "seeking is reverse's best": decide(it.kl(covering.law, modes), it.kl(seeking.law, modes), ">="),
     }
 
 

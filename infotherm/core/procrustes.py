@@ -74,7 +74,7 @@ def procrustes_distance(A: Tensor, B: Tensor) -> Procrustes:
 
 
 def _compressed_rotation(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
-    """As `_rotation`; factors wider than D are first turned into square ones, A = R_A^T Q_A^T, with U = Q_B U' Q_A^T."""
+    """As `_rotation`; factors wider than D are made square first, A = R_A^T Q_A^T, and U = Q_B U' Q_A^T."""
     dim = A.shape[-2]
     if A.shape[-1] == dim:
         return _rotation(A, B)
