@@ -65,7 +65,7 @@ def gaussian_cross_entropy(p: Gaussian, q: Gaussian) -> Number:
     >>> gaussian_cross_entropy(Gaussian(1.0, 2.0), Gaussian(0.0, 1.0))[0].item()
     2.418938533
     """
-    _same_dim(p, q)
+    p, q = _in_common(p, q)
     source, law = known(p), known(q)
     logs = law.lower.diagonal(dim1=-2, dim2=-1).log()
     constant = logs.new_tensor(0.5 * q.dim * math.log(2 * math.pi))
@@ -110,7 +110,7 @@ def gaussian_kl(p: Gaussian, q: Gaussian) -> Number:
     >>> gaussian_kl(Gaussian(0.0, 1.0), Gaussian(0.0, 1.0 + 1e-9))[0].item() / 2.5e-19
     1.0
     """
-    _same_dim(p, q)
+    p, q = _in_common(p, q)
     first, second = known(p), known(q)
     value, error = regular_kl(first, second)
     singular = either(first.singular, second.singular)
@@ -146,6 +146,8 @@ def gaussian_mutual_information(law: Gaussian | Any, x: Sequence[int], y: Sequen
     >>> gaussian_mutual_information([[1.0, 1e-9], [1e-9, 1.0]], [0], [1])[0].item() / 5e-19
     1.0
     """
+    # the block that comes first stays first: a triangular factor then stays triangular, and exact
+    x, y = sorted([sorted(x), sorted(y)])
     joint = _as_gaussian(law).marginal([*x, *y])
     blocks = known(joint)
     value, error = regular_information(blocks, len(x))
@@ -165,8 +167,13 @@ def _as_gaussian(law: Any) -> Gaussian:
     return Gaussian(covariance.new_zeros(covariance.shape[-1]), covariance)
 
 
-def _same_dim(p: Gaussian, q: Gaussian) -> None:
+def _in_common(p: Gaussian, q: Gaussian) -> tuple[Gaussian, Gaussian]:
+    """Both laws in one precision, when they live on one space and one device."""
     if p.dim != q.dim:
         raise ValueError(f"p and q must live on one space; got D = {p.dim} and D = {q.dim}")
     if p.device != q.device:
         raise ValueError(f"p and q must be on one device; got {p.device} and {q.device}")
+    if p.dtype != q.dtype:
+        common = torch.promote_types(p.dtype, q.dtype)
+        p, q = p.to(dtype=common), q.to(dtype=common)
+    return p, q
