@@ -106,14 +106,16 @@ def _prefixes(steps: Step) -> Step:
 
 
 def _distance(new: Step, old: Step) -> float:
-    """The largest difference of gain, shift and noise, relative to the size of each; the shift counts in units of the
-    noise where that is larger."""
+    """The largest difference of gain, shift and noise, relative to the size of each.
+
+    A gain below 1 counts as 1: what is forgotten is known to the accuracy of where it began. The shift counts in units
+    of the noise where that is larger.
+    """
     with torch.no_grad():
         if new[0].numel() == 0:
             return 0.0
         change, shift, noise = (m.abs().flatten(t).amax(-1) for m, t in zip(new, (-2, -1, -2), strict=True))
-        gain = (torch.eye(new[0].shape[-1], dtype=shift.dtype, device=shift.device) + new[0]).abs().flatten(-2).amax(-1)
-        sizes = (gain, torch.maximum(shift, noise.sqrt()), noise)
+        sizes = (change.clamp(min=1.0), torch.maximum(shift, noise.sqrt()), noise)
         changes = ((a - b).abs().flatten(t).amax(-1) for a, b, t in zip(new, old, (-2, -1, -2), strict=True))
         tiny = torch.finfo(change.dtype).tiny
         relative = [(moved / size.clamp(min=tiny)).max() for moved, size in zip(changes, sizes, strict=True)]
