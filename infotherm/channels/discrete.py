@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from infotherm.channels.base import Channel, joint_names
+from infotherm.channels.posterior import like
 from infotherm.core.tensors import as_tensor, require_finite, require_shape, validating
 from infotherm.distributions import Discrete, as_distribution
 from infotherm.distributions.base import Distribution
@@ -130,8 +131,8 @@ class DiscreteChannel(Channel):
         return p
 
     def _promoted(self, p: Discrete) -> tuple[Tensor, Tensor]:
-        dtype = torch.promote_types(p.pmf.dtype, self.matrix.dtype)
-        return p.pmf.to(dtype), self.matrix.to(dtype)
+        pmf = p.pmf.to(torch.promote_types(p.pmf.dtype, self.matrix.dtype))
+        return pmf, like(self.matrix, pmf)
 
     def __repr__(self) -> str:
         batch = f", batch={tuple(self.batch_shape)}" if self.batch_shape else ""

@@ -120,7 +120,7 @@ def _function(coefficient: Coefficient, name: str) -> Callable[[Tensor], Tensor]
     if callable(coefficient):
         return lambda t: as_tensor(coefficient(t), name).to(torch.float64)
     constant = require_finite(as_tensor(coefficient, name).to(torch.float64), name)
-    return lambda t: constant
+    return lambda t: constant.to(t.device)
 
 
 def _shaped(values: Tensor, t: Tensor, shape: tuple[int, ...], name: str) -> Tensor:

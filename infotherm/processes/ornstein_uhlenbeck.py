@@ -70,6 +70,10 @@ class OrnsteinUhlenbeck(AffineProcess):
     def is_static(self) -> bool:
         return True
 
+    def _times(self, **named: Any) -> tuple[Tensor, ...]:
+        # beside the parameters: channels move themselves to where their input is
+        return tuple(t.to(self.rate.device) for t in super()._times(**named))
+
     def transition(self, t0: Any, t1: Any) -> LinearGaussianChannel:
         """The exact channel from t0 to t1: expm1 for numbers, Van Loan with doubling for matrices."""
         t0, t1 = self._interval(t0, t1)

@@ -43,10 +43,10 @@ def jump_production(process: MarkovJump, pmf: Tensor, duration: Tensor) -> tuple
 
     System: H(p_T) - H(p_0). Medium: sum_ij (integral of p_i dt) k_ij log(k_ij / k_ji).
     """
-    rates = process.rates
-    final = process.transition(0.0, duration).matrix
+    rates, generator = process.rates.to(pmf), process.generator.to(pmf)
+    final = process.transition(0.0, duration).matrix.to(pmf)
     law = (pmf[..., None, :] @ final)[..., 0, :]
-    occupation = (pmf[..., None, :] @ _integrated(process.generator, duration))[..., 0, :]
+    occupation = (pmf[..., None, :] @ _integrated(generator, duration))[..., 0, :]
     before, after = (torch.special.entr(p).sum(-1) for p in (pmf, law))
     system = after - before
     both = (rates > 0) & (rates.mT > 0)
