@@ -38,7 +38,8 @@ _COLOURS = {
 }
 _SIGNS = {">=": "≥", "<=": "≤", "==": "="}
 _PLAIN = str.maketrans({"≥": ">=", "≤": "<=", "±": "+-"})
-_PIPED_WIDTH = 132  # a log file is not wrapped at 80 columns
+_PIPED_WIDTH = 160  # a log file is not wrapped at 80 columns
+_WIDTH_FOR_SLACK, _WIDTH_FOR_ROUTE = 110, 140
 
 
 def main() -> None:
@@ -139,26 +140,32 @@ def _progress() -> Iterator[Callable[[int, int, str], None]]:
 def _show_verdicts(console: Console, datasets: Iterable[Any]) -> None:
     from infotherm.report.summary import summarise
 
-    claims = [claim for dataset in datasets for claim in summarise(dataset)]
+    studies = {dataset.attrs["study"]: summarise(dataset) for dataset in datasets}
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("claim", "left side", "", "right side", "slack"):
+    table.add_column("claim", no_wrap=True)
+    for heading in ("left side", "", "right side"):
         table.add_column(heading, overflow="fold")
-    wide = console.width >= 110
-    if wide:
+    with_slack, with_route = console.width >= _WIDTH_FOR_SLACK, console.width >= _WIDTH_FOR_ROUTE
+    if with_slack:
+        table.add_column("slack", overflow="fold")
+    if with_route:
         table.add_column("kind and method", overflow="fold")
     table.add_column("cases", justify="right")
     table.add_column("verdict", no_wrap=True)
-    for claim in claims:
-        case = claim.shown
-        cells = [claim.full_name, case.lhs, _SIGNS.get(case.relation, ""), case.rhs, case.difference]
-        cells += [case.route] if wide else []
-        if not console.encoding.startswith("utf"):
-            cells = [cell.translate(_PLAIN) for cell in cells]
-        verdict = Text(claim.outcome, style=_COLOURS[claim.outcome])
-        table.add_row(*map(Text, cells), Text(claim.tally if len(claim.cases) > 1 else "1", style="dim"), verdict)
+    for study, claims in studies.items():
+        table.add_row(Text(study, style="bold"))
+        for claim in claims:
+            case = claim.shown
+            cells = [f"  {claim.name}", case.lhs, _SIGNS.get(case.relation, ""), case.rhs]
+            cells += [case.difference] if with_slack else []
+            cells += [case.route] if with_route else []
+            cells.append(claim.tally if len(claim.cases) > 1 else "1")
+            if not console.encoding.startswith("utf"):
+                cells = [cell.translate(_PLAIN) for cell in cells]
+            table.add_row(*map(Text, cells), Text(claim.outcome, style=_COLOURS[claim.outcome]))
     console.print(table)
     console.print()
-    for claim in claims:
+    for claim in (claim for claims in studies.values() for claim in claims):
         if claim.outcome in ("violated", "error"):
             console.print(Text.assemble((claim.outcome, _COLOURS[claim.outcome]), f" {claim.full_name}"))
             console.print(Text(f"  {claim.shown.reason}\n  reproduce: {claim.command}"), soft_wrap=True)

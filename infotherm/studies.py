@@ -445,7 +445,8 @@ def _assemble(
         figures.setdefault(study, []).extend(outcome.figures)
         titles.setdefault(study, {"title": outcome.claim.study_title, "source": outcome.claim.study_source})
     for file in broken:
-        rows[file.name] = [{"claim": "(the study file)", "outcome": "error", "reason": file.reason}]
+        reason = f"the study file cannot be loaded: {file.reason}"
+        rows[file.name] = [{"claim": "*", "outcome": "error", "reason": reason}]
     return {
         study: results.build(study, rows[study], figures.get(study, []), {**titles.get(study, {}), **attrs})
         for study in sorted(rows)

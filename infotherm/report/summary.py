@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import xarray
 
 _NEGLIGIBLE = 1e-7  # a relative uncertainty that the seven digits shown do not reach
+_SIDES = ("lhs", "rhs")
+_SMALLEST = 1e-100  # an uncertainty below is that of an exact zero
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,17 @@ class Case:
     @property
     def difference(self) -> str:
         """The slack with its uncertainty."""
-        uncertainty = self.slack_stderr + self.slack_error
-        if math.isfinite(uncertainty) and abs(self.slack) < uncertainty:
-            return f"{self.slack:.2g} ± {uncertainty:.2g}"  # the digits of a difference that is noise say nothing
-        return number(self.slack, uncertainty)
+        return number(self.slack, self.slack_stderr + self.slack_error)
 
     @property
     def route(self) -> str:
-        """Kinds and methods of the two sides."""
-        sides = [
-            " ".join(filter(None, (self.columns[f"{s}_kind"], self.columns[f"{s}_method"]))) for s in ("lhs", "rhs")
-        ]
-        return sides[0] if sides[0] == sides[1] else " | ".join(filter(None, sides))
+        """Kinds and methods of the two sides; what they share is said once."""
+        (kind, method), (other_kind, other_method) = (
+            (self.columns[f"{s}_kind"], self.columns[f"{s}_method"]) for s in _SIDES
+        )
+        if kind != other_kind:
+            return f"{kind} {method} | {other_kind} {other_method}"
+        return f"{kind} {method}" + (f" | {other_method}" if method != other_method else "")
 
     @property
     def margin(self) -> float:
@@ -124,8 +125,10 @@ def number(value: float, uncertainty: float, units: str = "") -> str:
         return ""
     if not math.isfinite(value):
         shown = f"{value}"
-    elif uncertainty <= _NEGLIGIBLE * abs(value):
+    elif uncertainty <= max(_NEGLIGIBLE * abs(value), _SMALLEST):
         shown = f"{value:.7g}"
+    elif abs(value) <= uncertainty < math.inf:
+        shown = f"{value:.2g} ± {uncertainty:.2g}"  # more digits of what may be nothing would say nothing
     else:
         shown = with_uncertainty(value, uncertainty).replace("+-", "±")
     return shown if units in ("", "1") else f"{shown} {units}"
