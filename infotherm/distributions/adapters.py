@@ -55,7 +55,9 @@ def as_distribution(x: Any, name: str = "p") -> Distribution:
         return from_scipy(x, name)
     if "xarray" in origins or "pandas" in origins:
         return _refuse_array(x, name)
-    if all(hasattr(x, attribute) for attribute in ("sample", "log_prob", "batch_shape", "event_shape")):
+    if not isinstance(x, type) and all(
+        hasattr(x, attribute) for attribute in ("sample", "log_prob", "batch_shape", "event_shape")
+    ):
         return TorchDistribution(x)  # made after torch's pattern, without its base class
     if callable(x) and not isinstance(x, type):
         raise TypeError(f"{name} is a function: give LogDensity(function) if it computes a log-density")

@@ -307,7 +307,7 @@ def draw_indices(weights: Tensor, sample_shape: Iterable[int] = (), generator: G
             (cumulated.shape[0], shape.numel()), generator=generator, dtype=torch.float64, device=weights.device
         )
         index = torch.searchsorted(cumulated, uniform * cumulated[:, -1:], right=True)
-        return index.clamp_max(weights.shape[-1] - 1).T.reshape(*shape, *batch)
+        return index.clamp_max(weights.shape[-1] - 1).T.reshape((*shape, *batch))
 
 
 def _checked_pmf(pmf: Tensor, axes: int) -> Tensor:

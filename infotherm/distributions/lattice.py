@@ -7,6 +7,7 @@ import math
 import torch
 import torch.distributions as td
 from torch import Tensor
+from torch.distributions import constraints
 
 from infotherm.distributions.masked import support_of
 
@@ -19,7 +20,7 @@ def lattice(law: td.Distribution, *, device: torch.device) -> tuple[Tensor, Tens
 
     Finite supports (Binomial, Multinomial) are listed completely: tail 0. Poisson, Geometric and NegativeBinomial are
     listed from 0 until the geometric bound p(m) r / (1 - r) on the rest, r the largest ratio p(k+1)/p(k) beyond m, is
-    below 1e-25.
+    below 1e-25. A product of such laws is listed on the grid of their points.
 
     Raises
     ------
@@ -31,10 +32,15 @@ def lattice(law: td.Distribution, *, device: torch.device) -> tuple[Tensor, Tens
         return points, tails.amax(-1)
     if isinstance(law, td.Multinomial):
         return _compositions(law.total_count, law.event_shape[0], device), torch.zeros(law.batch_shape, device=device)
+    if isinstance(law, td.Independent) and not law.base_dist.event_shape:
+        points, tails = lattice(law.base_dist, device=device)
+        _require_few(len(points) ** law.event_shape.numel(), law)
+        grid = torch.cartesian_prod(*[points] * law.event_shape.numel()).reshape(-1, *law.event_shape)
+        return grid, tails.sum(tuple(range(-law.reinterpreted_batch_ndims, 0)))
     if law.event_shape:
         raise NotImplementedError(f"the support of {_name(law)} is not enumerated: use method='monte-carlo'")
     support = support_of(law)
-    upper = getattr(support, "upper_bound", None)
+    upper = 1 if support is constraints.boolean else getattr(support, "upper_bound", None)
     if upper is not None:
         last = int(torch.as_tensor(upper).max())
         first = int(torch.as_tensor(getattr(support, "lower_bound", 0)).min())
@@ -60,11 +66,11 @@ def _until_tail(law: td.Distribution, device: torch.device) -> tuple[Tensor, Ten
 
 def _limiting_ratio(law: td.Distribution) -> Tensor:
     """lim p(k+1)/p(k): with the ratio at the last point it bounds all ratios beyond, as these are monotone in k."""
-    if isinstance(law, td.Poisson):
+    if isinstance(law, td.Poisson) and type(law).log_prob is td.Poisson.log_prob:
         return torch.zeros_like(law.rate.detach())
-    if isinstance(law, td.Geometric):
+    if isinstance(law, td.Geometric) and type(law).log_prob is td.Geometric.log_prob:
         return 1 - law.probs.detach()
-    if isinstance(law, td.NegativeBinomial):
+    if isinstance(law, td.NegativeBinomial) and type(law).log_prob is td.NegativeBinomial.log_prob:
         return law.probs.detach()
     raise NotImplementedError(f"the tail of {_name(law)} has no known bound: use method='monte-carlo'")
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from infotherm.core.quadrature import integrate
 from infotherm.core.tensors import Generator, as_generator, as_tensor, as_tensors, validating
 from infotherm.distributions.base import Distribution
-from infotherm.distributions.moments import scalar_moments
+from infotherm.distributions.moments import scalar_mean, scalar_variance
 
 _NORMALISED = 1e-6  # how far from one the integral of a density may be
 
@@ -75,9 +75,13 @@ class LogDensity(Distribution):
         if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
             raise ValueError(f"dim must be a positive integer; got {dim!r}")
         lower, upper = as_tensors(lower=lower, upper=upper, dtype=dtype, device=device)
-        shape = torch.broadcast_shapes((*torch.Size(batch_shape), dim), lower.shape, upper.shape)
+        try:
+            shape = torch.broadcast_shapes((*torch.Size(batch_shape), dim), lower.shape, upper.shape)
+        except RuntimeError:
+            shape = torch.Size((0,))
         if shape[-1] != dim:
-            raise ValueError(f"lower and upper must broadcast to (*batch, {dim}); got {tuple(shape)}")
+            got = f"{tuple(lower.shape)} and {tuple(upper.shape)}"
+            raise ValueError(f"lower and upper must broadcast to (*batch, {dim}); got {got}")
         if validating(lower, upper) and not bool((lower < upper).all()):
             raise ValueError(f"lower must be below upper; got {lower.tolist()} and {upper.tolist()}")
         self.log_density = log_density
@@ -179,13 +183,13 @@ class LogDensity(Distribution):
     def mean(self) -> Tensor:
         """Mean of a scalar law by quadrature, shape (*batch, 1)."""
         self._require_scalar("mean")
-        return scalar_moments(self)[0].unsqueeze(-1)
+        return scalar_mean(self).unsqueeze(-1)
 
     @property
     def covariance(self) -> Tensor:
         """Variance of a scalar law by quadrature, shape (*batch, 1, 1)."""
         self._require_scalar("covariance")
-        return scalar_moments(self)[1][..., None, None]
+        return scalar_variance(self)[..., None, None]
 
     def _require_scalar(self, what: str) -> None:
         if self.dim != 1:

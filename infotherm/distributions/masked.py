@@ -22,8 +22,6 @@ from torch.distributions import constraints
 
 from infotherm.core.tensors import validating
 
-OPEN_ENDED = (td.RelaxedBernoulli,)  # its formula is NaN at the ends 0 and 1
-
 
 def without_validation(law: td.Distribution) -> td.Distribution:
     """A shallow copy that checks no values (they are checked here), the laws inside included; `law` is untouched."""
@@ -46,11 +44,14 @@ def masked_log_prob(law: td.Distribution, x: Tensor) -> Tensor:
     if forgets_support(law):
         return _transformed(law, x)
     inside = in_support(law, x)
-    event = inside.reshape(*inside.shape, *[1] * len(law.event_shape))
+    event = inside.reshape((*inside.shape, *[1] * len(law.event_shape)))
     point = torch.where(event, x, _harmless(law, x))
     value = _own_formula(law, point)
-    if validating(value) and bool((value == math.inf).any()):
-        value = torch.where(value == math.inf, _own_formula(law, _moved_inside(law, point)), value)
+    if validating(value):
+        endless = (value == math.inf) | torch.isnan(value)  # some formulas give NaN at an end
+        if bool(endless.any()):
+            endless = endless.reshape((*endless.shape, *[1] * len(law.event_shape)))
+            value = _own_formula(law, torch.where(endless, _moved_inside(law, point), point))
     return torch.where(inside, value, -math.inf)
 
 
@@ -74,16 +75,13 @@ def in_support(law: td.Distribution, x: Tensor) -> Tensor:
     support = support_of(law)
     if support is None:
         return finite
-    inside = finite & support.check(x)
-    if isinstance(law, OPEN_ENDED):
-        inside = inside & (x > 0) & (x < 1)
-    return inside
+    return finite & support.check(x)
 
 
 def support_of(law: td.Distribution) -> Any:
     """The support as torch's constraint, None where the law does not say (or says "it depends")."""
     try:
-        support = law.support
+        support = getattr(law, "support", None)
     except NotImplementedError:
         return None
     return None if support is None or support is constraints.dependent else support
@@ -111,6 +109,11 @@ def _own_formula(law: td.Distribution, x: Tensor) -> Tensor:
         # torch takes the logarithm of x^2, which underflows below 1e-154
         a, b = law.concentration, law.rate
         return torch.xlogy(a, b) - torch.lgamma(a) - (a + 1) * x.log() - b / x
+    if type(law) is td.RelaxedBernoulli:
+        # torch stops one unit in the last place before the ends
+        tilt = law.logits - law.temperature * torch.logit(x)
+        sech = tilt - 2 * torch.nn.functional.softplus(tilt)
+        return law.temperature.log() + sech - x.log() - torch.log1p(-x)
     if type(law) is td.Kumaraswamy:
         # torch goes through 1 - x^a, which is NaN close to one
         a, b = law.concentration1, law.concentration0
@@ -129,13 +132,13 @@ def _transformed(law: td.TransformedDistribution, y: Tensor) -> Tensor:
         legal_events = _reduced(legal, event_dim - transform.codomain.event_dim)
         inside = inside & legal_events
         point = torch.where(
-            legal_events.reshape(*legal_events.shape, *[1] * event_dim), y, _harmless_in(transform.codomain, y)
+            legal_events.reshape((*legal_events.shape, *[1] * event_dim)), y, _harmless_in(transform.codomain, y)
         )
         x: Any = transform.inv(point)
         event_dim += transform.domain.event_dim - transform.codomain.event_dim
         reached = _reduced(_finite(x, transform.domain.event_dim), event_dim - transform.domain.event_dim)
         inside = inside & reached
-        x = torch.where(reached.reshape(*reached.shape, *[1] * event_dim), x, _harmless_in(transform.domain, x))
+        x = torch.where(reached.reshape((*reached.shape, *[1] * event_dim)), x, _harmless_in(transform.domain, x))
         jacobian = transform.log_abs_det_jacobian(x, point)
         total = total - _summed(jacobian, event_dim - transform.domain.event_dim)
         y = x

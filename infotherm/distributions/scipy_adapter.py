@@ -13,9 +13,11 @@ from torch import Tensor
 from infotherm.core.tensors import Generator, as_generator, as_tensor
 from infotherm.distributions.base import Distribution
 from infotherm.distributions.discrete import Discrete
+from infotherm.distributions.empirical import Empirical
 from infotherm.distributions.gaussian import Gaussian
 from infotherm.distributions.landmarks import LEVELS, landmarks
 from infotherm.distributions.lattice import LARGEST, TAIL
+from infotherm.distributions.lazy import remembered
 from infotherm.distributions.mixture import GaussianMixture
 
 _STENCIL = ((1, 45.0), (2, -9.0), (3, 1.0))  # sixth-order central difference, divided by 60
@@ -24,16 +26,19 @@ _STENCIL = ((1, 45.0), (2, -9.0), (3, 1.0))  # sixth-order central difference, d
 def from_scipy(x: Any, name: str = "p") -> Distribution:
     """A variable of scipy.stats as a law: ours where we have the family, a ScipyDistribution otherwise.
 
+    norm and the normal laws become Gaussian, gaussian_kde GaussianMixture, bernoulli Discrete, and rv_discrete(values=)
+    the Empirical law of its values.
+
     Raises
     ------
     TypeError
         For a family without parameters, a multivariate family other than the normal and Student t, or anything else
         of scipy.
     """
+    if type(x).__name__ in ("rv_histogram", "rv_sample"):
+        x = x()  # complete without parameters
     kinds = {cls.__name__ for cls in type(x).__mro__}
     kind = type(x).__name__
-    if kind in ("rv_histogram", "rv_sample"):
-        return ScipyDistribution(x())  # complete without parameters
     if "rv_generic" in kinds:
         raise TypeError(f"{name} is the scipy family {x.name!r} without parameters: freeze it, e.g. {x.name}(...)")
     if kind == "multivariate_normal_frozen":
@@ -41,8 +46,16 @@ def from_scipy(x: Any, name: str = "p") -> Distribution:
     if kind == "gaussian_kde":
         return _of_kernel_density(x)
     if "rv_frozen" in kinds:
+        if hasattr(x.dist, "xk"):  # given by a table of values and probabilities
+            (loc,) = x.dist._parse_args(*x.args, **x.kwds)[1:2]
+            return Empirical(np.asarray(x.dist.xk, dtype=np.float64).reshape(-1, 1) + loc, np.asarray(x.dist.pk))
         if x.dist.name == "norm":
             return _normal(x.mean(), x.std())
+        if x.dist.name == "vonmises":
+            raise TypeError(
+                f"{name} is scipy's vonmises, a density on the circle that repeats on the whole line: give "
+                f"scipy.stats.vonmises_line, or torch's VonMises on [-pi, pi]"
+            )
         if x.dist.name == "bernoulli" and not np.any(x.support()[0]):
             p = torch.as_tensor(np.asarray(x.mean(), dtype=np.float64))
             return Discrete(torch.stack([1 - p, p], dim=-1))
@@ -100,11 +113,17 @@ class ScipyDistribution(Distribution):
 
     def _evaluate(self, x: Tensor) -> Tensor:
         points = x.detach().double().numpy()
+        points = points if self._multivariate else points[..., 0]
         with np.errstate(all="ignore"):
-            density = np.asarray(self._density(points if self._multivariate else points[..., 0]), dtype=np.float64)
+            density = np.array(self._density(points), dtype=np.float64)
+            if self.measure == "lebesgue" and np.isposinf(density).any():
+                # at an end where it diverges: the nearest number inside, as for torch's laws (see masked.py)
+                lower, upper = self.frozen.support()
+                inner = np.where(points == lower, np.nextafter(lower, np.inf), points)
+                inner = np.where(points == upper, np.nextafter(upper, -np.inf), inner)
+                density = np.where(np.isposinf(density), self._density(inner), density)
         shape = torch.broadcast_shapes(x.shape[:-1], self.batch_shape)
-        density = torch.from_numpy(np.array(density)).reshape(shape)
-        return torch.where(torch.isfinite(x).all(-1), density, -math.inf)
+        return torch.where(torch.isfinite(x).all(-1), torch.from_numpy(density).reshape(shape), -math.inf)
 
     def score(self, x: Any) -> Tensor:
         """The score by a sixth-order central difference, shape (..., D); NaN closer than rounding to a support end."""
@@ -115,10 +134,10 @@ class ScipyDistribution(Distribution):
         columns = []
         for axis in range(self.dim):
             reach = torch.minimum(x[..., axis] - lower[..., axis], upper[..., axis] - x[..., axis])
-            step = torch.minimum(0.01 * self._width[axis] + 0 * reach, reach / 8)
+            step = torch.minimum(0.01 * self._width[axis], 0.01 * reach)
             slope = torch.zeros_like(step)
             for k, weight in _STENCIL:
-                ahead, behind = x.clone().expand(*step.shape, -1).clone(), x.clone().expand(*step.shape, -1).clone()
+                ahead, behind = x.expand(*step.shape, -1).clone(), x.expand(*step.shape, -1).clone()
                 ahead[..., axis] += k * step
                 behind[..., axis] -= k * step
                 slope = slope + weight * (self._evaluate(ahead) - self._evaluate(behind))
@@ -129,7 +148,7 @@ class ScipyDistribution(Distribution):
     def _width(self) -> list[Tensor]:
         """A width of the bulk of each coordinate, each (*batch)."""
         if self._multivariate:
-            return [torch.tensor(float(s)) for s in np.sqrt(np.diagonal(self.frozen.shape))]
+            return list(torch.from_numpy(np.sqrt(np.diagonal(self.frozen.shape))))
         quantiles = self._quantiles(np.array(LEVELS))
         return [quantiles[3] - quantiles[1]]
 
@@ -217,10 +236,9 @@ class ScipyDistribution(Distribution):
     def has_enumerate_support(self) -> bool:  # type: ignore[override]
         """Whether `enumerate_support` can list the points of a discrete law."""
         try:
-            self._range()
+            return self._range[1] >= self._range[0]
         except NotImplementedError:
             return False
-        return True
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         """Integers that carry all but `tail_mass` of a discrete law, shape (M, *batch, 1).
@@ -228,24 +246,27 @@ class ScipyDistribution(Distribution):
         Raises
         ------
         NotImplementedError
-            For a continuous law, or a tail so heavy that more than 2^22 points would be needed.
+            For a continuous law, one off the integers, or a tail so heavy that more than 2^22 points would be needed.
         """
-        first, last, _ = self._range()
+        first, last, _ = self._range
         points = torch.arange(first, last + 1, dtype=self.dtype).reshape(-1, *[1] * len(self.batch_shape), 1)
         return points.expand(-1, *self.batch_shape, -1) if expand else points
 
     @property
     def tail_mass(self) -> Tensor:
         """The probability that `enumerate_support` leaves out, by scipy's tail functions, shape (*batch)."""
-        return self._range()[2]
+        return self._range[2]
 
-    def _range(self) -> tuple[int, int, Tensor]:
+    @remembered
+    def _range(self) -> tuple[Any, ...]:
         if self.measure != "counting":
             raise NotImplementedError("a continuous law: its support cannot be listed")
         f = self.frozen
         below, above = (f.cdf, f.ccdf) if self._new_style else (f.cdf, f.sf)
         lower, upper = (end[..., 0] for end in self.bounds())
         anchors = self._quantiles(np.array(LEVELS))
+        if not torch.equal(anchors, anchors.round()):
+            raise NotImplementedError("a discrete law off the integers: its support is not listed")
         middle, reach = anchors[2], (anchors[4] - anchors[0]).clamp_min(8.0)
         while True:
             first = float(torch.maximum(lower, middle - reach).min())

@@ -23,7 +23,7 @@ from infotherm.distributions.masked import (
     support_of,
     without_validation,
 )
-from infotherm.distributions.moments import scalar_moments
+from infotherm.distributions.moments import scalar_mean, scalar_variance
 
 _PROBES = 401  # draws that locate the bulk of a law without quantile function
 _SEED = 20220517  # of those draws, which touch no other stream
@@ -62,7 +62,7 @@ class TorchDistribution(Distribution):
         self._on_simplex = isinstance(leaf, type(constraints.simplex))
         _refuse_special_events(base, leaf, self._on_simplex)
         self.measure = "counting" if getattr(support, "is_discrete", False) else "lebesgue"
-        self.has_rsample = bool(base.has_rsample)  # type: ignore[misc]
+        self.has_rsample = bool(getattr(base, "has_rsample", False))  # type: ignore[misc]
         dtype, device = _whereabouts(base)
         dim = math.prod(base.event_shape) - (1 if self._on_simplex else 0)
         super().__init__(base.batch_shape, dim, dtype=dtype, device=device)
@@ -75,13 +75,13 @@ class TorchDistribution(Distribution):
             last = 1 - x.sum(-1, keepdim=True)
             # a last coordinate that is lost to rounding stands for half a unit of the others' last place
             return torch.cat([x, torch.where(last == 0, torch.finfo(x.dtype).eps / 4, last)], dim=-1)
-        return x.reshape(*x.shape[:-1], *self.base.event_shape)
+        return x.reshape((*x.shape[:-1], *self.base.event_shape))
 
     def from_event(self, y: Tensor) -> Tensor:
         """Events of `base` as points (..., D)."""
         if self._on_simplex:
             return y[..., :-1]
-        return y.reshape(*y.shape[: y.ndim - len(self.base.event_shape)], self.dim)
+        return y.reshape((*y.shape[: y.ndim - len(self.base.event_shape)], self.dim))
 
     # -- the law -----------------------------------------------------------------------------------------------------
 
@@ -132,19 +132,19 @@ class TorchDistribution(Distribution):
         torch's moments of VonMises are circular ones; here they are those of the angle in [-pi, pi].
         """
         if isinstance(self.base, td.VonMises):
-            return scalar_moments(self)[0].unsqueeze(-1)
+            return scalar_mean(self).unsqueeze(-1)
         try:
             return self.from_event(self.base.mean)
         except NotImplementedError:
             self._require_scalar_density("mean")
-            return scalar_moments(self)[0].unsqueeze(-1)
+            return scalar_mean(self).unsqueeze(-1)
 
     @property
     def covariance(self) -> Tensor:
         """Covariance, shape (*batch, D, D): known for scalar laws, independent coordinates, Dirichlet, Multinomial."""
         base: Any = self.base
         if isinstance(base, td.VonMises):
-            return scalar_moments(self)[1][..., None, None]
+            return scalar_variance(self)[..., None, None]
         if isinstance(base, td.Dirichlet):
             mean, total = base.mean, base.concentration.sum(-1)[..., None, None]
             full = (torch.diag_embed(mean) - mean.unsqueeze(-1) * mean.unsqueeze(-2)) / (total + 1)
@@ -160,7 +160,7 @@ class TorchDistribution(Distribution):
         except NotImplementedError:
             pass  # torch gives no variance: integrate
         self._require_scalar_density("covariance")
-        return scalar_moments(self)[1][..., None, None]
+        return scalar_variance(self)[..., None, None]
 
     def _require_scalar_density(self, what: str) -> None:
         if self.dim != 1 or self.measure != "lebesgue":
@@ -184,8 +184,8 @@ class TorchDistribution(Distribution):
             raise NotImplementedError(f"{type(self.base).__name__} has no icdf here")
         if validating(value) and not bool(((value >= 0) & (value <= 1)).all()):
             raise ValueError(f"value must be a probability between 0 and 1; got {value.flatten()[0].item():.6g}")
-        quantile = self._quiet.icdf(value.reshape(*value.shape, *[1] * len(self.base.event_shape)))
-        return quantile.reshape(*torch.broadcast_shapes(value.shape, self.batch_shape), 1)
+        quantile = self._quiet.icdf(value.reshape((*value.shape, *[1] * len(self.base.event_shape))))
+        return quantile.reshape((*torch.broadcast_shapes(value.shape, self.batch_shape), 1))
 
     # -- help for sums and integrals ---------------------------------------------------------------------------------
 
@@ -271,7 +271,7 @@ def _independent_coordinates(law: td.Distribution) -> bool:
 
 def _whereabouts(law: td.Distribution) -> tuple[torch.dtype, torch.device]:
     """The dtype and the device of the parameters (of a draw, for a law that keeps none)."""
-    tensors = list(_parameters(law))
+    tensors = [t for attribute in _public(law) for t in _parameters(attribute)]
     floats = [t for t in tensors if t.is_floating_point()]
     if not floats:
         with rng_scope(as_generator(_SEED, "cpu"), "cpu"), torch.no_grad():
@@ -288,13 +288,17 @@ def _parameters(thing: Any, depth: int = 4) -> Iterable[Tensor]:
     elif isinstance(thing, list | tuple):
         for entry in thing:
             yield from _parameters(entry, depth)
-    elif depth and isinstance(thing, td.Distribution | td.Transform | torch.nn.Module):
-        if isinstance(thing, torch.nn.Module):
-            yield from thing.parameters()
-        for name, attribute in vars(thing).items():
-            # private tensors are caches, some of another dtype
-            if not (name.startswith("_") and isinstance(attribute, Tensor | tuple)):
-                yield from _parameters(attribute, depth - 1)
+    elif isinstance(thing, torch.nn.Module):
+        yield from thing.parameters()
+    elif depth and isinstance(thing, td.Distribution | td.Transform):
+        for attribute in _public(thing):
+            yield from _parameters(attribute, depth - 1)
+
+
+def _public(thing: Any) -> list[Any]:
+    """The attributes that hold parameters: private tensors are caches, some of another dtype."""
+    hidden = (Tensor, tuple)
+    return [a for name, a in vars(thing).items() if not (name.startswith("_") and isinstance(a, hidden))]
 
 
 def _box(law: td.Distribution) -> tuple[Any, Any]:
