@@ -153,9 +153,8 @@ class Quantity:
             raise ValueError(f"method must be one of {', '.join(METHOD_ORDER)}; got {method!r}")
 
         def register(function: Callable[..., Estimate]) -> Callable[..., Estimate]:
-            self._rules.append(
-                Rule(types, method, function, when, _keywords(function), _keywords(when) if when else frozenset())
-            )
+            known = [_keywords(f, len(types)) if f else frozenset() for f in (function, when)]
+            self._rules.append(Rule(types, method, function, when, *known))
             self._plans.clear()
             return function
 
@@ -290,15 +289,12 @@ def _names(rules: Sequence[Rule]) -> str:
     return " and ".join(r.name for r in rules)
 
 
-def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
-    parameters = inspect.signature(function).parameters.values()
+def _keywords(function: Callable[..., Any], leading: int) -> frozenset[str] | None:
+    """The names that may be given by keyword, after the arguments on which rules are chosen; None when any may."""
+    parameters = list(inspect.signature(function).parameters.values())[leading:]
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
-    return frozenset(
-        p.name
-        for p in parameters
-        if p.kind is p.KEYWORD_ONLY or (p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty)
-    )
+    return frozenset(p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
 
 
 def _accepted(options: dict[str, Any], known: frozenset[str] | None) -> dict[str, Any]:
