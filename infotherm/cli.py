@@ -231,7 +231,9 @@ def _explain_bound(console: Console, bound: Any) -> None:
     console.print(Text(bound.name, style="bold"))
     if bound.statement is not None:
         console.print()
-        console.print(Text(sympy.pretty(bound.statement, use_unicode=True)), soft_wrap=True)
+        console.print(
+            Text(sympy.pretty(bound.statement, use_unicode=console.encoding.startswith("utf"))), soft_wrap=True
+        )
     console.print()
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_row("source", Text(bound.source))

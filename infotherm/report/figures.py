@@ -102,14 +102,15 @@ def _tightness(ax: Axes, rows: Sequence[Sequence[Case]]) -> None:
     for y, cases in enumerate(rows):
         for case in cases:
             larger = max(abs(case.lhs_value), abs(case.rhs_value))
-            spread = (2 * case.slack_stderr + case.slack_error) / larger if larger > 0 else 0.0
+            margin = 2 * case.slack_stderr + case.slack_error
+            spread = margin / larger if larger > margin else 0.0  # sides that may both be zero have no ratio
             colour = COLOURS[case.outcome]
             if math.isfinite(spread):
                 low, high = max(case.tightness - spread, -0.03), min(case.tightness + spread, 1.08)
                 ax.plot([low, high], [y, y], color=colour, linewidth=1.4, solid_capstyle="butt")
             ax.plot(case.tightness, y, "o", color=colour, markersize=4.5, alpha=0.85, markeredgewidth=0)
     ax.set_xlim(-0.03, 1.08)
-    ax.set_xlabel("inequalities: smaller side / larger side (1 = saturated)")
+    ax.set_xlabel("inequalities: smaller side / larger side (1 = saturated)", loc="right")
 
 
 def _agreement(ax: Axes, rows: Sequence[Sequence[Case]]) -> None:
@@ -127,4 +128,4 @@ def _agreement(ax: Axes, rows: Sequence[Sequence[Case]]) -> None:
             ax.plot(difference, y, "o", color=COLOURS[case.outcome], markersize=4.5, alpha=0.85, markeredgewidth=0)
             top = max(top, difference)
     ax.set_xlim(_FLOOR, top * 10)
-    ax.set_xlabel("identities: |left - right| (dot) and what the errors allow (bar)")
+    ax.set_xlabel("identities: |left - right| (dot) and what the errors allow (bar)", loc="right")

@@ -15,7 +15,6 @@ _SPELLINGS = {
     r"\le": r"\leq",
     r"\ge": r"\geq",
     r"\tfrac": r"\frac",
-    r"\dfrac": r"\frac",
     r"\lVert": r"\|",
     r"\rVert": r"\|",
     r"\lvert": r"|",
