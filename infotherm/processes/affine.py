@@ -61,6 +61,7 @@ class AffineDiffusion(AffineProcess):
         self._drift_matrix = _function(drift_matrix, "drift_matrix")
         self._sigma = _function(sigma, "sigma")
         self._drift_offset = _function(drift_offset, "drift_offset")
+        self._driven = any(map(callable, (drift_matrix, sigma, drift_offset)))
         self.horizon = horizon
         self.transition_accuracy = tolerance
         first = torch.zeros((), dtype=torch.float64)
@@ -71,6 +72,10 @@ class AffineDiffusion(AffineProcess):
         self.isotropic = self._sigma(first).ndim == 0
         for function in (self.drift_matrix, self.drift_offset, self.diffusion):
             function(first)
+
+    @property
+    def is_static(self) -> bool:
+        return not self._driven
 
     def drift_matrix(self, t: Any, dim: int | None = None) -> Tensor:
         (t,) = self._times(t=t)

@@ -156,19 +156,21 @@ def excess_housekeeping(
     if not isinstance(process, AffineProcess):
         raise TypeError(f"process must be an affine diffusion; got {type(process).__name__}")
     t = first_time(process) if t is None else t
-    matrix, offset = process.force(t, p.dim)
-    static = process.static_force(p.dim)
-    if static is not None:  # detailed balance: nothing is kept in motion, whether or not p_ss can be normalised
-        own, shift = matrix, offset
+    diffusion, matrix, offset = fields(process, p, t)
+    accuracy = force_accuracy(process, diffusion)
+    if process.static_force(p.dim) is not None:
+        own, shift = (
+            matrix,
+            offset,
+        )  # detailed balance: nothing is kept in motion, whether or not p_ss can be normalised
     else:
         law = process.quasi_invariant(t, p.dim)
-        own = -law.precision
-        shift = -(own @ law.mean[..., None])[..., 0]
-    diffusion, matrix, offset, own, shift = (
-        like(m, p.mean) for m in (process.diffusion_matrix(t, p.dim), matrix, offset, own, shift)
-    )
-    housekeeping = quadratic_mean(p.mean, p.covariance, diffusion, ((matrix, offset), (own, shift)))
-    return EntropyProductionSplit(_mismatch(p, diffusion, own, shift, method, options), housekeeping)
+        own = like(-law.precision, diffusion)
+        shift = -(own @ like(law.mean, diffusion)[..., None])[..., 0]
+        accuracy = max(accuracy, 4 * float(torch.linalg.cond(law.covariance.detach()).max()))
+    excess = _mismatch(p, (diffusion, own, shift), accuracy, method, options)
+    field = ((matrix, offset), (own, shift))
+    return EntropyProductionSplit(excess, quadratic_mean(p.mean, p.covariance, diffusion, field, accuracy=accuracy))
 
 
 def first_time(process: Process) -> float:
@@ -194,8 +196,15 @@ def infinite(p: Distribution, batch: Any, units: str = "nat") -> Estimate:
 
 
 def fields(process: AffineProcess, p: Distribution, t: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """D, F and f at time t in the dtype of p."""
-    return tuple(like(m, p.mean) for m in (process.diffusion_matrix(t, p.dim), *process.force(t, p.dim)))  # type: ignore[return-value]
+    """D, F and f at time t, in the dtype and on the device of p."""
+    beside = torch.empty(0, dtype=p.dtype, device=p.device)
+    diffusion, (matrix, offset) = process.diffusion_matrix(t, p.dim), process.force(t, p.dim)
+    return like(diffusion, beside), like(matrix, beside), like(offset, beside)
+
+
+def force_accuracy(process: AffineProcess, diffusion: Tensor) -> float:
+    """Relative accuracy of the force D^-1 b in units of eps: the condition of D, 1 where D is a number."""
+    return 1.0 if process.isotropic else float(torch.linalg.cond(diffusion.detach()).max())
 
 
 def needs_score(process: AffineProcess, p: Distribution, *rest: Any) -> None:
@@ -221,7 +230,8 @@ def needs_atoms(process: AffineProcess, p: Distribution, *rest: Any) -> None:
 @rate_quantity.rule(AffineProcess, Gaussian, method="closed-form")
 def gaussian_rate(process: AffineProcess, p: Gaussian, t: Any) -> Estimate:
     """A sum of squares in the factor of the covariance."""
-    return gaussian_mismatch(p, *fields(process, p, t))
+    diffusion, matrix, offset = fields(process, p, t)
+    return gaussian_mismatch(p, diffusion, matrix, offset, accuracy=force_accuracy(process, diffusion))
 
 
 @rate_quantity.rule(AffineProcess, Distribution, method="closed-form", when=needs_atoms)
@@ -252,15 +262,15 @@ def markov_jump_rate(process: MarkovJump, p: Discrete, t: Any) -> Estimate:
 
 
 def _mismatch(
-    p: Distribution, diffusion: Tensor, matrix: Tensor, offset: Tensor, method: str, options: dict[str, Any]
+    p: Distribution, field: tuple[Tensor, Tensor, Tensor], accuracy: float, method: str, options: dict[str, Any]
 ) -> Estimate:
-    """E |F x + f - grad log p|^2 by the route that fits."""
+    """E |F x + f - grad log p|^2 in the metric of D, for the field (D, F, f), by the route that fits."""
     if isinstance(p, Gaussian) and method in ("auto", "closed-form"):
-        return gaussian_mismatch(p, diffusion, matrix, offset)
+        return gaussian_mismatch(p, *field, accuracy=accuracy)
     if has_atoms(p):
         return infinite(p, p.batch_shape, "nat/time")
     if p.dim == 1 and method in ("auto", "quadrature"):
-        return scalar_mismatch(p, diffusion, matrix, offset, **options)
+        return scalar_mismatch(p, *field, **options)
     if method not in ("auto", "monte-carlo"):
         raise ValueError(f"method must fit p ({type(p).__name__} with D = {p.dim}); got {method!r}")
-    return sampled_mismatch(p, diffusion, matrix, offset, **options)
+    return sampled_mismatch(p, *field, **options)

@@ -171,7 +171,12 @@ def sampled_mismatch(
 
 
 def quadratic_mean(
-    mean: Tensor, covariance: Tensor, diffusion: Tensor, fields: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+    mean: Tensor,
+    covariance: Tensor,
+    diffusion: Tensor,
+    fields: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]],
+    *,
+    accuracy: float = 1.0,
 ) -> Estimate:
     """E |(F - G) x + f - g|^2 in the metric of D for two affine fields: needs only mean and covariance of x.
 
@@ -183,6 +188,8 @@ def quadratic_mean(
         D, shape (..., D, D).
     fields
         The pairs (F, f) and (G, g), shapes (..., D, D) and (..., D).
+    accuracy
+        Relative accuracy of the fields in units of eps.
     """
     (matrix, offset), (other_matrix, other_offset) = fields
     root = psd_factor(diffusion)
@@ -193,7 +200,7 @@ def quadratic_mean(
     value = (stretched @ covariance * stretched).sum((-2, -1)) + centre.square().sum(-1)
     with torch.no_grad():
         # the fields may nearly cancel: their own rounding is what counts
-        unit = 8 * mean.shape[-1] * torch.finfo(mean.dtype).eps
+        unit = (7 + accuracy) * mean.shape[-1] * torch.finfo(mean.dtype).eps
         sizes = matrix.abs() + other_matrix.abs()
         spread = covariance.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt()
         shift = (sizes @ mean.abs()[..., None])[..., 0] + offset.abs() + other_offset.abs()

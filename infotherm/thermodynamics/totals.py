@@ -22,6 +22,7 @@ from infotherm.thermodynamics.rates import (
     as_process,
     fields,
     first_time,
+    force_accuracy,
     infinite,
     needs_atoms,
     needs_score,
@@ -160,7 +161,9 @@ def gaussian_integral(
 
     def rate(t: Tensor) -> Estimate:
         law = _law_at(process, regular, start, t)
-        return gaussian_mismatch(law, *fields(process, law, t), law_accuracy=accuracy)
+        diffusion, matrix, offset = fields(process, law, t)
+        exactness = force_accuracy(process, diffusion)
+        return gaussian_mismatch(law, diffusion, matrix, offset, accuracy=exactness, law_accuracy=accuracy)
 
     found = _integrated(rate, p0, start, end, tolerance)
     lost = singular & (end > start)

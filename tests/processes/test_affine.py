@@ -7,7 +7,6 @@ import torch
 
 from infotherm.distributions import Gaussian
 from infotherm.processes import AffineDiffusion, OrnsteinUhlenbeck, VariancePreserving, steady_state
-from infotherm.processes.propagators import _panelled, compose
 
 F64 = torch.float64
 
@@ -61,34 +60,6 @@ def test_a_chain_of_times_is_each_time():
         assert torch.allclose(together.matrix()[index], alone.matrix(), rtol=1e-11, atol=1e-13)
         assert torch.allclose(together.noise_covariance()[index], alone.noise_covariance(), rtol=1e-11, atol=1e-14)
         assert torch.allclose(together.bias[index], alone.bias, rtol=1e-11, atol=1e-13)
-
-
-def test_panels_converge_with_order_six():
-    process = swirl()
-    zero, one = torch.zeros((), dtype=F64), torch.ones((), dtype=F64)
-    best = process.transition(0.0, 1.0).matrix() - torch.eye(2, dtype=F64)
-    errors = [float((_panelled(process._coefficients, zero, one, n)[0] - best).abs().max()) for n in (8, 16, 32)]
-    orders = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
-    assert all(5.5 < order < 7.0 for order in orders), (errors, orders)
-
-
-def test_compose_against_matrices():
-    generator = torch.Generator().manual_seed(0)
-    steps = []
-    for _ in range(2):
-        root = torch.randn(2, 2, generator=generator, dtype=F64)
-        steps.append(
-            (
-                torch.randn(2, 2, generator=generator, dtype=F64),
-                torch.randn(2, generator=generator, dtype=F64),
-                root @ root.mT,
-            )
-        )
-    change, shift, noise = compose(steps[1], steps[0])
-    gains = [torch.eye(2, dtype=F64) + step[0] for step in steps]
-    assert torch.allclose(change + torch.eye(2, dtype=F64), gains[1] @ gains[0])
-    assert torch.allclose(shift, gains[1] @ steps[0][1] + steps[1][1])
-    assert torch.allclose(noise, gains[1] @ steps[0][2] @ gains[1].mT + steps[1][2])
 
 
 def test_a_moving_trap_lags_behind():

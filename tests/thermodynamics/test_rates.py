@@ -1,4 +1,4 @@
-"""Entropy production rates, their split, and the routes of the mismatch between force and score."""
+"""Entropy production rates and their split."""
 
 import math
 
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from infotherm.distributions import Gaussian, GaussianMixture
 from infotherm.processes import MarkovJump, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving, steady_state
 from infotherm.thermodynamics import entropy_production_rate, excess_housekeeping
-from infotherm.thermodynamics.score_mismatch import gaussian_mismatch, sampled_mismatch, scalar_mismatch
 
 F64 = torch.float64
 quick = settings(max_examples=20)
@@ -92,42 +91,6 @@ def test_at_equilibrium_nothing_is_produced():
     assert 0 <= found.value.item() < 1e-28 and 0 < found.error.item() < 1e-25
     frozen = VariancePreserving(beta_min=0.0)  # no noise at time 0
     assert entropy_production_rate(frozen, Gaussian(1.0, 2.0), 0.0).value.item() == 0.0
-
-
-@given(st.integers(0, 10**6), st.integers(-6, 6))
-@quick
-def test_the_three_routes_of_the_mismatch_agree(seed, exponent):
-    generator = torch.Generator().manual_seed(seed)
-    scale = 10.0**exponent
-    law = Gaussian(
-        scale * torch.randn(1, generator=generator, dtype=F64),
-        scale**2 * torch.rand(1, 1, generator=generator, dtype=F64) + scale**2 / 10,
-    )
-    diffusion = torch.rand(1, 1, generator=generator, dtype=F64)
-    matrix, offset = (torch.randn(*s, generator=generator, dtype=F64) / scale**k for s, k in (((1, 1), 2), ((1,), 1)))
-    exact = gaussian_mismatch(law, diffusion, matrix, offset)
-    line = scalar_mismatch(law, diffusion, matrix, offset)
-    assert abs(exact.value - line.value) <= exact.error + line.error
-    drawn = sampled_mismatch(law, diffusion, matrix, offset, n_samples=2000, generator=seed)
-    assert abs(exact.value - drawn.value) <= 6 * drawn.stderr
-
-
-def test_the_error_covers_ill_conditioned_laws():
-    """A covariance of condition 1e10, against 60 digits."""
-    import mpmath
-
-    root = torch.tensor([[1.0, 0.0], [1.0 - 1e-5, 1e-5]], dtype=F64)
-    law = Gaussian([0.3, -0.2], root @ root.mT)
-    found = entropy_production_rate(ROTATING, law)
-    with mpmath.workdps(60):
-        covariance = mpmath.matrix(law.covariance.tolist())
-        rate, mean = mpmath.matrix(ROTATING.rate.tolist()), mpmath.matrix(law.mean.tolist())
-        diffusion = mpmath.mpf(ROTATING.sigma.item()) ** 2 / 2
-        field = diffusion * covariance**-1 - rate
-        drift = rate * mean
-        inner = field * covariance * field.T
-        exact = (inner[0, 0] + inner[1, 1] + drift[0] ** 2 + drift[1] ** 2) / diffusion
-    assert abs(found.value.item() - float(exact)) <= found.error.item() < 1e-3 * float(exact)
 
 
 def test_any_scalar_law_with_a_score():

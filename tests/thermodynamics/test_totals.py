@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 import infotherm.processes as processes
 from infotherm.core.quantity import explain
-from infotherm.distributions import Discrete, Empirical, Gaussian, GaussianMixture, LogDensity
+from infotherm.distributions import Empirical, Gaussian, GaussianMixture, LogDensity
 from infotherm.processes import (
     AffineDiffusion,
-    MarkovJump,
     OrnsteinUhlenbeck,
     StraightLine,
     VarianceExploding,
@@ -355,41 +354,6 @@ def test_gradients():
         OrnsteinUhlenbeck(rotation, 2**0.5), Gaussian([1.0, 0.0], torch.eye(2).double()), 0.5
     ).value.backward()
     assert torch.isfinite(rotation.grad).all() and rotation.grad.abs().max() > 0
-
-
-# -- jump processes ----------------------------------------------------------------------------------------------------
-
-
-def test_jumps_by_balance_and_by_integral():
-    from infotherm.core.quadrature import integrate
-
-    driven = MarkovJump([[0.0, 3.0, 1.0], [1.0, 0.0, 3.0], [3.0, 1.0, 0.0]])
-    initial = Discrete([0.7, 0.2, 0.1])
-    found = entropy_production(driven, initial, 0.8)
-    rate = integrate(lambda t: entropy_production_rate(driven, driven.marginal(initial, t), t).value, 0.0, 0.8)
-    assert abs(found.value - rate.value) <= found.error + rate.error
-    steady = Discrete([1 / 3, 1 / 3, 1 / 3])
-    assert agrees(entropy_production_rate(driven), 2 * math.log(3.0))
-    assert agrees(entropy_production(driven, steady, 2.0), 4 * math.log(3.0))
-
-
-def test_relaxation_of_two_states_is_a_divergence():
-    chain, initial = MarkovJump([[0.0, 1.0], [2.0, 0.0]]), Discrete([0.1, 0.9])
-
-    def divergence(p):
-        return float((p.pmf * (p.pmf / torch.tensor([2 / 3, 1 / 3], dtype=F64)).log()).sum())
-
-    found = entropy_production(chain, initial, 0.6)
-    assert found.value.item() == pytest.approx(
-        divergence(initial) - divergence(chain.marginal(initial, 0.6)), rel=1e-13
-    )
-
-
-def test_one_way_jumps_are_infinitely_irreversible():
-    one_way = MarkovJump([[0.0, 1.0], [0.0, 0.0]])
-    assert entropy_production(one_way, Discrete([0.5, 0.5]), 1.0).value.item() == math.inf
-    assert entropy_production(one_way, Discrete([0.0, 1.0]), 1.0).value.item() == 0.0
-    assert entropy_production_rate(one_way, Discrete([0.5, 0.5])).value.item() == math.inf
 
 
 # -- bad input ------------------------------------------------------------------------------
