@@ -298,10 +298,10 @@ class Gaussian(Distribution):
         """
         self._require_density("score")
         white = self._whiten(self._points(x) - self._mean)
-        return -torch.einsum("...ji,...j->...i", self._whitening, white)
+        return -torch.einsum("...ji,...j->...i", self._whitening.to(white.dtype), white)
 
     def _whiten(self, difference: Tensor) -> Tensor:
-        return torch.einsum("...ij,...j->...i", self._whitening, difference)
+        return torch.einsum("...ij,...j->...i", self._whitening.to(difference.dtype), difference)
 
     def rsample(self, sample_shape: Iterable[int] = (), generator: Generator = None) -> Tensor:
         """Draws mean + B z, shape (*sample_shape, *batch, D), differentiable in mean and factor."""

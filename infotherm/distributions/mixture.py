@@ -39,7 +39,7 @@ class GaussianMixture(Distribution):
     weights
         Shape (..., K), not negative, summing to one; zero is allowed.
     means
-        Shape (..., K, D); with as many dimensions as `weights`, (..., K), the components are scalar (D = 1).
+        Shape (..., K, D); with no more dimensions than `weights`, (..., K), the components are scalar (D = 1).
     covs
         One of: covariances (..., K, D, D); one that all share, (D, D), or with batch dimensions (..., 1, D, D);
         variances of round components, covariance v_k times one, shape (..., K); a number, the variance of all.
@@ -261,7 +261,9 @@ class GaussianMixture(Distribution):
         with torch.no_grad():
             weights = self.weights.reshape(flat, -1)
             chosen = torch.multinomial(weights, n, replacement=True, generator=generator)
-            factor = self._shapes.factor.reshape(flat, -1, *self._shapes.factor.shape[-2:])
+            # a round component's triangular factor is its deviation times one, whatever shape the kept factor has
+            factor = self._shapes.scale_tril if self._round else self._shapes.factor
+            factor = factor.reshape(flat, -1, *factor.shape[-2:])
             noise = torch.randn(flat, n, factor.shape[-1], generator=generator, dtype=self.dtype, device=self.device)
             each = torch.arange(flat, device=self.device)[:, None]
             draws = self.means.reshape(flat, -1, self.dim)[each, chosen]

@@ -27,8 +27,8 @@ def ingredients(weights: Any, means: Any, covs: Any) -> Ingredients:
     if weights.ndim == 0 or weights.shape[-1] == 0:
         raise ValueError(f"weights must have shape (..., K) with K >= 1; got {tuple(weights.shape)}")
     count = weights.shape[-1]
-    if means.ndim == weights.ndim:  # scalar components
-        if means.ndim > 1 and means.shape[-2:] == (count, count):
+    if means.ndim <= weights.ndim and means.ndim and means.shape[-1] == count:  # scalar components
+        if means.ndim > 1 and means.shape[-2] == count:
             raise ValueError(
                 f"means of shape {tuple(means.shape)} may be scalar components (..., K) or means (K, D): give them the "
                 f"batch dimensions of weights, shape (*batch, {count}, D)"

@@ -51,7 +51,8 @@ def _bisected(weights: Tensor, means: Tensor, deviations: Tensor, probability: T
         middle = low + (high - low) / 2
         below = mixture_cdf(weights, means, deviations, middle) < probability
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    near = (deviations == 0) & (weights > 0) & ((means - high[..., None]).abs() <= 4 * eps * means.abs())
+    reach = 4 * eps * means.abs()
+    near = (means >= low[..., None] - reach) & (means <= high[..., None] + reach) & (deviations == 0) & (weights > 0)
     high = torch.where(near.any(-1), torch.where(near, means, -torch.inf).amax(-1), high)
     return torch.where(inside, high, certain)
 
