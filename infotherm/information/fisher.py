@@ -137,8 +137,10 @@ def _does_not_vanish(p: Distribution) -> Tensor:
     reach = (breaks.amax(0) - breaks.amin(0)).clamp_min(torch.finfo(p.dtype).tiny)
     for end, inward in zip(p.bounds(), (1.0, -1.0), strict=True):
         end = end[..., 0]
-        step = inward * torch.finfo(p.dtype).eps ** 0.5 * torch.where(torch.isfinite(end), reach + end.abs(), 1.0)
-        inside = torch.where(torch.isfinite(end), end + step, breaks.mean(0))
-        exponent = p.score(inside[..., None])[..., 0] * step
-        infinite = infinite | (torch.isfinite(end) & (exponent <= 1 + 1e-3))
+        finite = torch.isfinite(end)
+        step = inward * torch.finfo(p.dtype).eps ** 0.5 * torch.where(finite, reach + end.abs(), 1.0)
+        start = torch.where(finite, end, breaks.mean(0))
+        near, far = (p.log_prob((start + k * step)[..., None]).detach() for k in (1, 2))
+        exponent = (far - near) / math.log(2)
+        infinite = infinite | (finite & (exponent <= 1 + 1e-3))
     return infinite
