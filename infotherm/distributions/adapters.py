@@ -12,6 +12,7 @@ from torch import Tensor
 
 from infotherm.distributions.base import Distribution
 from infotherm.distributions.discrete import Discrete
+from infotherm.distributions.formulas import success_and_failure
 from infotherm.distributions.gaussian import Gaussian
 from infotherm.distributions.mixture import GaussianMixture
 from infotherm.distributions.torch_adapter import TorchDistribution
@@ -129,9 +130,8 @@ def _one_hot(x: td.OneHotCategorical, name: str = "p") -> Distribution:
 def _bernoulli(x: td.Bernoulli, name: str = "p") -> Distribution:
     if not _is_plain(x, td.Bernoulli):
         return TorchDistribution(x)
-    # from the logits where those are what was given: no cancellation at probabilities near one
-    zero = torch.sigmoid(-x.logits) if x._param is vars(x).get("logits") else 1 - x.probs
-    return Discrete(torch.stack([zero, x.probs], dim=-1))
+    one, zero = success_and_failure(x)
+    return Discrete(torch.stack([zero, one], dim=-1))
 
 
 @as_distribution.register

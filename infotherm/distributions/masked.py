@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from infotherm.core.tensors import validating
+from infotherm.distributions.formulas import log_density
 
 
 def without_validation(law: td.Distribution) -> td.Distribution:
@@ -46,12 +47,12 @@ def masked_log_prob(law: td.Distribution, x: Tensor) -> Tensor:
     inside = in_support(law, x)
     event = inside.reshape((*inside.shape, *[1] * len(law.event_shape)))
     point = torch.where(event, x, _harmless(law, x))
-    value = _own_formula(law, point)
+    value = log_density(law, point)
     if validating(value):
         endless = (value == math.inf) | torch.isnan(value)  # some formulas give NaN at an end
         if bool(endless.any()):
             endless = endless.reshape((*endless.shape, *[1] * len(law.event_shape)))
-            value = _own_formula(law, torch.where(endless, _moved_inside(law, point), point))
+            value = log_density(law, torch.where(endless, _moved_inside(law, point), point))
     return torch.where(inside, value, -math.inf)
 
 
@@ -92,34 +93,6 @@ def leaf_constraint(constraint: Any) -> Any:
     while hasattr(constraint, "base_constraint"):
         constraint = constraint.base_constraint
     return constraint
-
-
-def _own_formula(law: td.Distribution, x: Tensor) -> Tensor:
-    if type(law) is td.VonMises:
-        # torch's Bessel function is a polynomial good to 1e-7; the scaled one here is good to rounding
-        kappa = law.concentration
-        return kappa * (torch.cos(x - law.loc) - 1) - (2 * math.pi * torch.special.i0e(kappa)).log()
-    if type(law) is td.GeneralizedPareto:
-        # torch's formula compares with a float32 zero and raises for float64 parameters
-        z, shape = (x - law.loc) / law.scale, law.concentration
-        divisor = torch.where(shape == 0, 1.0, shape)
-        curved = torch.special.xlog1py(-(1 + 1 / divisor), divisor * z)
-        return torch.where(shape == 0, -z, curved) - law.scale.log()
-    if type(law) is td.InverseGamma:
-        # torch takes the logarithm of x^2, which underflows below 1e-154
-        a, b = law.concentration, law.rate
-        return torch.xlogy(a, b) - torch.lgamma(a) - (a + 1) * x.log() - b / x
-    if type(law) is td.RelaxedBernoulli:
-        # torch stops one unit in the last place before the ends
-        tilt = law.logits - law.temperature * torch.logit(x)
-        sech = tilt - 2 * torch.nn.functional.softplus(tilt)
-        return law.temperature.log() + sech - x.log() - torch.log1p(-x)
-    if type(law) is td.Kumaraswamy:
-        # torch goes through 1 - x^a, which is NaN close to one
-        a, b = law.concentration1, law.concentration0
-        complement = -torch.expm1(a * x.log())
-        return a.log() + b.log() + torch.special.xlogy(a - 1, x) + torch.special.xlogy(b - 1, complement)
-    return law.log_prob(x)
 
 
 def _transformed(law: td.TransformedDistribution, y: Tensor) -> Tensor:

@@ -45,10 +45,12 @@ def test_log_prob_agrees_with_torch_inside_the_support(name):
 def test_formulas_of_our_own_agree_with_scipy():
     pairs = [
         (CONTINUOUS["VonMises"], scipy.stats.vonmises([1.0, 50.0], loc=[0.0, 3.0]), t([[-3.0], [0.1], [3.1]])),
-        (td.GeneralizedPareto(t(0.0), t(2.0), t(1e-9)), scipy.stats.genpareto(1e-9, scale=2.0), t([0.1, 3.0])),
-        (td.GeneralizedPareto(t(0.0), t(2.0), t(-0.5)), scipy.stats.genpareto(-0.5, scale=2.0), t([0.1, 3.0])),
         (td.InverseGamma(t(3.0), t(2.0)), scipy.stats.invgamma(3.0, scale=2.0), t([1e-3, 1.0, 1e3])),
     ]
+    if hasattr(td, "GeneralizedPareto"):
+        for shape in (1e-9, 0.0, -0.5, 2.0):
+            law = td.GeneralizedPareto(t(0.0), t(2.0), t(shape))
+            pairs.append((law, scipy.stats.genpareto(shape, scale=2.0), t([0.1, 3.0])))
     for law, reference, x in pairs:
         expected = torch.as_tensor(reference.logpdf(x.numpy()))
         assert torch.allclose(TorchDistribution(law).log_prob(x.unsqueeze(-1)), expected, rtol=1e-11, atol=1e-11)
