@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from infotherm.distributions import Gaussian
-from infotherm.distributions.gaussian_blocks import factor_rank, is_triangular, lower_triangular
+from infotherm.distributions.gaussian_blocks import is_triangular, lower_triangular
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ def _singular_pairs(law: Gaussian, n: int) -> CanonicalPairs:
     reduced_x, rank_x, open_x = _independent(factor[..., :n, :], "x")
     reduced_y, rank_y, open_y = _independent(factor[..., n:, :], "y")
     rows_x, rows_y = reduced_x @ factor[..., :n, :], reduced_y @ factor[..., n:, :]
-    rank, open_joint = _common_rank(*factor_rank(torch.cat([rows_x, rows_y], -2).detach()), "joint")
+    rank, open_joint = _common_rank(torch.cat([rows_x, rows_y], -2).detach(), "joint")
     basis_x, triangle = torch.linalg.qr(rows_x.mT)
     basis_y = torch.linalg.qr(rows_y.mT).Q
     along = basis_x.mT @ basis_y
@@ -115,13 +115,19 @@ def _independent(rows: Tensor, name: str) -> tuple[Tensor, int, Tensor]:
     rows = rows.detach()
     length = rows.norm(dim=-1, keepdim=True)
     scaled = rows / torch.where(length > 0, length, 1.0)
-    rank, doubtful = _common_rank(*factor_rank(rows), name)
+    rank, doubtful = _common_rank(rows, name)
     combinations = torch.linalg.svd(scaled, full_matrices=False).U[..., :rank].mT
     return combinations / torch.where(length > 0, length, 1.0).mT, rank, doubtful
 
 
-def _common_rank(rank: Tensor, doubtful: Tensor, name: str) -> tuple[int, Tensor]:
-    ranks = sorted(set(rank.flatten().tolist()))
+def _common_rank(rows: Tensor, name: str) -> tuple[int, Tensor]:
+    """The rank of rows scaled to length one, and whether a singular value so small that rounding made it counts."""
+    length = rows.norm(dim=-1, keepdim=True)
+    values = torch.linalg.svdvals(rows / torch.where(length > 0, length, 1.0))
+    noise = 4 * max(rows.shape[-2:]) * torch.finfo(rows.dtype).eps * values[..., :1]
+    kept = values > noise
+    doubtful = (kept & (values <= 64 * noise)).any(-1)
+    ranks = sorted(set(kept.sum(-1).flatten().tolist()))
     if len(ranks) > 1:
         raise ValueError(f"singular covariances of a batch must have one rank; those of {name} have {ranks}")
     return int(ranks[0]), doubtful

@@ -85,7 +85,18 @@ def _bures_and_shift(m0: Tensor, A: Tensor, m1: Tensor, B: Tensor) -> tuple[Tens
     scale = legs.detach().abs().amax(-1)
     scale = torch.where(scale > 0, scale, 1.0)
     value = scale * torch.linalg.vector_norm(legs / scale[..., None], dim=-1)
-    return value, between.error + rounding_error([value])
+    return value, between.error + _not_a_rotation(between.rotation, B) + rounding_error([value])
+
+
+def _not_a_rotation(rotation: Tensor, B: Tensor) -> Tensor:
+    """What a departure of U from orthogonality can have taken from |A - B U|, for strongly graded factors."""
+    if rotation.shape[-1] != B.shape[-1] or B.shape[-1] > B.shape[-2]:
+        return torch.zeros_like(rotation[..., 0, 0])
+    eps, rotation = torch.finfo(B.dtype).eps, rotation.detach()
+    identity = torch.eye(rotation.shape[-1], dtype=B.dtype, device=B.device)
+    defect = torch.linalg.vector_norm(rotation.mT @ rotation - identity, dim=(-2, -1))
+    usual = 4 * eps * rotation.shape[-1]
+    return torch.where(defect > usual, defect, 0.0) * torch.linalg.vector_norm(B.detach(), dim=(-2, -1))
 
 
 def parameter_error(law: Gaussian) -> Tensor:

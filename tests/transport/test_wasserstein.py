@@ -63,6 +63,7 @@ _CASES = {
     "nearly singular": lambda A, B: (A @ torch.diag(_t([1.0, 1.0, 1e-6])), B),
     "other units": lambda A, B: (torch.diag(_t([1.0, 1e4, 1e-4])) @ A, torch.diag(_t([1.0, 1e4, 1e-4])) @ B),
     "equal": lambda A, B: (A, A),
+    "graded": lambda A, B: (torch.diag(_t([1e10, 1e5, 1.0])) @ A, torch.diag(_t([1e10, 1e5, 1.0])) @ B),
 }
 
 
