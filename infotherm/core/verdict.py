@@ -13,7 +13,6 @@ from torch import Tensor
 
 from infotherm.core.display import with_uncertainty
 from infotherm.core.estimate import NATS_PER, Estimate, normal_quantile
-from infotherm.core.rounding import rounding_error
 from infotherm.core.tensors import as_tensor
 
 RELATIONS = (">=", "<=", "==")
@@ -97,7 +96,7 @@ class Verdict:
         if self.lhs is None or self.rhs is None or self.slack is None:
             return f"{self.outcome}  {title}{self.reason}"
         numbers = f"{_shown(self.lhs)} {self.relation} {_shown(self.rhs)}"
-        if self.tightness is not None and self.tightness.ndim == 0:
+        if self.tightness is not None and self.tightness.numel() == 1:
             numbers += f"  tightness {self.tightness.item():.4g}"
         return f"{self.outcome}  {title}{numbers}  ({self.reason})"
 
@@ -365,8 +364,8 @@ def _sides(lhs: Any, rhs: Any) -> tuple[Estimate, Estimate]:
     """Both sides as Estimates of broadcastable shapes in one unit; a plain number takes the unit of the other side."""
     left, right = _side(lhs, "lhs", rhs), _side(rhs, "rhs", lhs)
     try:
-        torch.broadcast_shapes(left.shape, right.shape)
-    except RuntimeError:
+        np.broadcast_shapes(tuple(left.shape), tuple(right.shape))
+    except ValueError:
         raise ValueError(
             f"lhs and rhs must have broadcastable shapes; got {tuple(left.shape)} and {tuple(right.shape)}"
         ) from None
@@ -383,7 +382,8 @@ def _side(x: Any, name: str, other: Any) -> Estimate:
     if isinstance(x, Estimate):
         return x
     value = as_tensor(x, name).detach()
-    error = rounding_error([value]).nan_to_num(nan=0.0, posinf=0.0)
+    rounding = 4 * torch.finfo(value.dtype).eps * value.abs()
+    error = torch.where(rounding.isfinite(), rounding, 0.0)
     return Estimate(value, error=error, units=other.units if isinstance(other, Estimate) else "1")
 
 
@@ -393,7 +393,7 @@ def _element(e: Estimate, shape: Sequence[int], index: tuple[int, ...]) -> tuple
 
 
 def _shown(e: Estimate) -> str:
-    if e.value.ndim:
+    if e.value.numel() != 1:
         return f"[{e.value.numel()} values]"
     units = "" if e.units == "1" else f" {e.units}"
     return with_uncertainty(float(e.value.detach()), float(e.stderr + e.error)) + units

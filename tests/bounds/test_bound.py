@@ -125,10 +125,9 @@ def test_statement_is_built_when_it_is_read():
     assert mine().latex == ""
 
 
-def test_sympy_is_not_imported_by_a_check():
+def test_importing_the_catalogue_is_light():
     code = (
-        "import sys, infotherm as it; p = it.Gaussian(0.0, 1.0); v = it.bounds.check('gibbs', p=p, q=p); "
-        "assert v.outcome == 'holds', v; "
+        "import sys, infotherm.bounds; "
         "bad = {'sympy', 'matplotlib', 'ot', 'pandas', 'xarray', 'typer'} & set(sys.modules); assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -28,7 +28,7 @@ def density(p: Any) -> str | None:
     p = as_distribution(p, "p")
     if p.measure != "lebesgue":
         return f"p is a {type(p).__name__}, with {p.measure} measure"
-    if isinstance(p, Gaussian) and bool((torch.linalg.eigvalsh(p.covariance.detach()) <= 0).any()):
+    if isinstance(p, Gaussian) and bool(p.degenerate.any()):
         return "the covariance of p is singular"
     return None
 
@@ -84,6 +84,6 @@ def gaussian_reference(p: Any, reference: Any) -> str | None:
         return f"the curvature of a {type(reference).__name__} is not known: the reference must be a Gaussian"
     if p.dim != reference.dim:
         return f"p has D = {p.dim} and the reference has D = {reference.dim}"
-    if bool((torch.linalg.eigvalsh(reference.covariance.detach()) <= 0).any()):
+    if bool(reference.degenerate.any()):
         return "the covariance of the reference is singular"
     return None

@@ -95,7 +95,7 @@ def _heat_flow(p: Any, t: float, **options: Any) -> Sides:
         return entropy(_noise_channel(p.dim, 1.0, time).output(p), **options)
 
     information = fisher_information(_noise_channel(p.dim, 1.0, t).output(p), **options)
-    return derivative(entropy_at, t, t / 4), trace(information) / 2
+    return derivative(entropy_at, t, t / 8), trace(information) / 2
 
 
 def _positive(t: float) -> str | None:
@@ -138,7 +138,7 @@ def _information_slope(p: Any, snr: float, **options: Any) -> Sides:
     def joint(at: float) -> Distribution:
         return _noise_channel(p.dim, at**0.5, 1.0).joint(p)
 
-    slope = derivative(lambda at: mutual_information(joint(at), "x", "y", **options), snr, snr / 4)
+    slope = derivative(lambda at: mutual_information(joint(at), "x", "y", **options), snr, snr / 8)
     return slope, minimum_mean_square_error(p, snr, **options) / 2
 
 

@@ -29,6 +29,8 @@ def rate(p: Any, encoder: Channel, marginal: Any = None, **options: Any) -> Esti
 def distortion(p: Any, encoder: Channel, decoder: Channel, **options: Any) -> Estimate:
     """D = -E log d(x|z) of an encoder and a decoder from z back to x."""
     p = as_distribution(p, "p")
+    if isinstance(encoder, LinearGaussianChannel) and isinstance(decoder, LinearGaussianChannel):
+        p = Gaussian(p.mean, p.covariance)  # log d is quadratic: only the moments of (x, z) count
     codes = encoder.output(p)
     true = encoder.joint(p, names=("x", "z")).marginal(["z", "x"])
     model = decoder.joint(codes, names=("z", "x"))

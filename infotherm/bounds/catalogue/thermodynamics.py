@@ -22,7 +22,7 @@ Sides = tuple[Any, Any]
 GROUP = "thermodynamics"
 
 
-def geodesic_drive(start: Gaussian, end: Gaussian, sigma: Any, duration: float) -> AffineDiffusion:
+def geodesic_drive(start: Gaussian, end: Gaussian, sigma: tuple[float, float], duration: float) -> AffineDiffusion:
     """The diffusion that takes one Gaussian to another along the Wasserstein geodesic at least dissipation.
 
     Its drift is v(x, t) + (sigma^2 / 2) grad log p_t(x), its speed v along the geodesic proportional to sigma^2: it
@@ -33,22 +33,36 @@ def geodesic_drive(start: Gaussian, end: Gaussian, sigma: Any, duration: float) 
     start, end
         Gaussians of full rank: the laws at time 0 and at time `duration`.
     sigma
-        The strength of the noise: a number, or a function of time.
+        The strength of the noise at both ends; its square is linear in time between them.
     duration
         The time that the drive takes.
 
     Examples
     --------
     >>> a, b = Gaussian(0.0, 1.0), Gaussian(3.0, 4.0)
-    >>> geodesic_drive(a, b, sigma=1.5, duration=2.0).marginal(a, 2.0).covariance
+    >>> geodesic_drive(a, b, sigma=(1.0, 2.0), duration=2.0).marginal(a, 2.0).covariance
     tensor([[4.]], dtype=torch.float64)
     """
-    protocol = optimal_protocol(start, end, sigma, duration)
+    first, last = (s * s for s in sigma)
+    whole = 0.5 * (first + last) * duration
+    # in the time that counts noise the noise is constant, and so is the speed
+    protocol = optimal_protocol(start, end, whole**0.5, 1.0)
+
+    def noise(t: Tensor) -> Tensor:
+        return first + (last - first) * t / duration
 
     def coefficients(t: Tensor) -> tuple[Tensor, Tensor]:
-        return protocol.affine(t.clamp(0.0, duration))
+        counted = 0.5 * (first + noise(t)) * t / whole
+        matrix, offset = protocol.affine(counted.clamp(0.0, 1.0))
+        speed = noise(t) / whole
+        return speed[..., None, None] * matrix, speed[..., None] * offset
 
-    return AffineDiffusion(lambda t: coefficients(t)[0], sigma, lambda t: coefficients(t)[1], horizon=duration)
+    return AffineDiffusion(
+        lambda t: coefficients(t)[0],
+        lambda t: noise(t).sqrt(),
+        lambda t: coefficients(t)[1],
+        horizon=duration,
+    )
 
 
 def _second_law(process: Process, initial: Any, duration: float, **options: Any) -> Sides:
@@ -92,13 +106,9 @@ def _at_rest() -> dict[str, Any]:
 
 
 def _driven_along_the_geodesic() -> dict[str, Any]:
-    start = Gaussian([0.0, 1.0], [[1.0, 0.3], [0.3, 0.5]])
-    end = Gaussian([2.0, -1.0], [[0.5, -0.2], [-0.2, 2.0]])
-    return {
-        "process": geodesic_drive(start, end, lambda t: (1 + 0.6 * t).sqrt(), 2.0),
-        "initial": start,
-        "duration": 2.0,
-    }
+    start = Gaussian([0.0, 0.0], [[1.0, 0.3], [0.3, 0.5]])
+    end = Gaussian([1.0, -0.5], [[0.5, 0.0], [0.0, 1.0]])
+    return {"process": geodesic_drive(start, end, (1.0, 1.2), 1.0), "initial": start, "duration": 1.0}
 
 
 register(
