@@ -15,6 +15,8 @@ import torch
 import torch.distributions as td
 from torch import Tensor
 
+from infotherm.core.tensors import validating
+
 _LARGE = 16.0  # from here on five terms of Stirling's series are exact to rounding
 
 
@@ -29,7 +31,7 @@ def stirling_remainder(n: Tensor) -> Tensor:
     small = n.clamp_max(_LARGE)
     direct = torch.lgamma(small + 1) - (small + 0.5) * small.log() + small - 0.5 * math.log(2 * math.pi)
     large = n.clamp_min(_LARGE)
-    y = large**-2
+    y = 1 / large.square()
     series = (1 / 12 - y * (1 / 360 - y * (1 / 1260 - y * (1 / 1680 - y / 1188)))) / large
     return torch.where(n < _LARGE, direct, series)
 
@@ -44,9 +46,11 @@ def deviance(x: Tensor, mean: Tensor) -> Tensor:
     """
     v = (x - mean) / (x + mean)
     near = v.abs() < 0.1
-    v2 = torch.where(near, v, 0.0) ** 2
+    square = torch.where(near, v, 0.0).square()
     # x log(x/mean) = 2 x artanh(v)
-    series = sum(v2**j / (2 * j + 1) for j in range(9, 0, -1))
+    series = torch.zeros_like(square)
+    for j in range(9, 0, -1):
+        series = square * (1 / (2 * j + 1) + series)
     close = (x - mean) * v + 2 * x * v * series
     return torch.where(near, close, x * (x / mean).log() + mean - x)
 
@@ -76,6 +80,11 @@ def _poisson(law: td.Poisson, x: Tensor) -> Tensor:
     return poisson_log_pmf(*torch.broadcast_tensors(x, law.rate))
 
 
+def _none(mask: Tensor) -> bool:
+    """Whether no entry is true; False under transforms, where nobody may look."""
+    return validating(mask) and not bool(mask.any())
+
+
 def success_and_failure(law: Any) -> tuple[Tensor, Tensor]:
     """p and 1 - p of a law given by probs or by logits, from what was given (torch caches the other with its graph)."""
     if law._param is vars(law).get("logits"):
@@ -95,12 +104,16 @@ def _negative_binomial(law: td.NegativeBinomial, x: Tensor) -> Tensor:
 
 
 def _gamma(law: td.Gamma, x: Tensor) -> Tensor:
+    if _none(law.concentration >= _LARGE):
+        return law.log_prob(x)
     x, a, b = torch.broadcast_tensors(x, law.concentration, law.rate)
     large = a >= _LARGE
     return torch.where(large, poisson_log_pmf(torch.where(large, a, _LARGE) - 1, b * x) + b.log(), law.log_prob(x))
 
 
 def _beta(law: td.Beta, x: Tensor) -> Tensor:
+    if _none((law.concentration1 >= _LARGE) | (law.concentration0 >= _LARGE)):
+        return law.log_prob(x)
     x, a, b = torch.broadcast_tensors(x, law.concentration1, law.concentration0)
     large = (a >= 2) & (b >= 2)
     safe_a, safe_b = torch.where(large, a, 2.0), torch.where(large, b, 2.0)
