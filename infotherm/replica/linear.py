@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ def parameters_of(net: Network) -> LinearParameters:
     ValueError
         When the noise of the last layer is not positive: its entropy is then minus infinity or ill-defined.
     """
-    named = {"prior variance": net.prior.variance[..., 0]}
+    named: dict[str, Any] = {"prior variance": net.prior.variance[..., 0]}
     for number, layer in enumerate(net.layers, 1):
         named |= {
             f"alpha of layer {number}": layer.weights.alpha,

@@ -68,7 +68,18 @@ def marchenko_pastur_log_determinant(alpha: Tensor, signal: Tensor, noise: Tenso
     alpha, signal, noise
         Positive tensors of one shape, the batch.
 
+    Returns
+    -------
+    Integral
+        With a bound on its error, about 1e-13 relative.
+
     Source: Marchenko and Pastur, Math. USSR Sb. 1, 457 (1967).
+
+    Examples
+    --------
+    >>> one = torch.tensor(1.0, dtype=torch.float64)
+    >>> marchenko_pastur_log_determinant(one, one, one).value.item()  # 2 log phi - 1 / phi^2 with the golden ratio phi
+    0.58045763887
     """
     root = alpha.sqrt()
 
@@ -95,7 +106,18 @@ def fuss_catalan_log_determinant(factors: int, signal: Tensor, noise: Tensor, *,
     signal, noise
         Positive tensors of one shape, the batch.
 
+    Returns
+    -------
+    Integral
+        With a bound on its error, about 1e-13 relative.
+
     Source: Haagerup and Moeller (2013), Forrester and Liu, J. Phys. A 48 (2015), for the parametrisation.
+
+    Examples
+    --------
+    >>> one = torch.tensor(1.0, dtype=torch.float64)
+    >>> fuss_catalan_log_determinant(1, one, one).value.item()  # one factor: Marchenko-Pastur
+    0.58045763887
     """
     p = factors
     end = math.pi / (p + 1)

@@ -176,6 +176,20 @@ def critical_deltas(covariance: Any, readout: Any, gamma: Any) -> Tensor:
 
     The eigenvalues of S^-1 - gamma B^T B; negative ones are directions that gamma alone makes worth describing.
 
+    Parameters
+    ----------
+    covariance
+        S, shape (..., n, n), regular.
+    readout
+        B, shape (..., m, n).
+    gamma
+        Multiplier of the classification error, shape (...).
+
+    Returns
+    -------
+    Tensor
+        Shape (..., n), to the rounding of S^-1.
+
     Raises
     ------
     ValueError

@@ -25,8 +25,9 @@ _MOST_SAMPLES = 4000  # each is a jump of the quantile function at which a quadr
 @singledispatch
 def quantiles_of(law: Distribution) -> Quantiles | None:
     """The quantile function of a scalar law, or None when it is not known."""
-    if hasattr(law, "as_gaussian_mixture"):
-        return quantiles_of(law.as_gaussian_mixture())
+    as_mixture = getattr(law, "as_gaussian_mixture", None)
+    if as_mixture is not None:
+        return quantiles_of(as_mixture())
     if type(law).__name__ == "ScipyDistribution" and law.measure == "lebesgue":
         return _of_scipy(law)
     return None

@@ -157,7 +157,8 @@ def _quantiles(p: Distribution, q: Distribution, *, tolerance: float = 1e-12) ->
     end = torch.full(batch, _FARTHEST, dtype=dtype, device=p.device)
     moments = [law.variance[..., 0] + (law.mean[..., 0] - origin).square() for law in (p, q)]
     # quantiles are known to a few eps of themselves, which by the triangle inequality moves W2 by as much
-    blur = 8 * torch.finfo(dtype).eps * sum((m + origin.square()).detach().sqrt() for m in moments)
+    sizes = [(m + origin.square()).detach().sqrt() for m in moments]
+    blur = 8 * torch.finfo(dtype).eps * (sizes[0] + sizes[1])
     marks = odds_landmarks((p, q), batch, dtype)
     # what blur does to the square of a distance that is known roughly is not worth a finer mesh
     with torch.no_grad():
@@ -264,14 +265,14 @@ def _assigned_atoms(x: Tensor, a: Tensor, y: Tensor, b: Tensor) -> Estimate:
 
     with torch.no_grad():
         costs = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square().double().cpu()
-        weights = [w.double().cpu().numpy() for w in (a, b)]
-        plan, log = ot.emd(*weights, costs.numpy(), numItermax=10_000_000, log=True)
+        supply, demand = (w.double().cpu() for w in (a, b))
+        plan, log = ot.emd(supply.numpy(), demand.numpy(), costs.numpy(), numItermax=10_000_000, log=True)
         if log["warning"] is not None:
             raise RuntimeError(f"the optimal assignment did not finish: {log['warning']}")
         u, v = (torch.as_tensor(log[name]) for name in ("u", "v"))
         # dual variables made feasible: their value is then a lower bound whatever the solver did
         violation = (u[:, None] + v - costs).max().clamp(min=0.0)
-        dual = (u * torch.from_numpy(weights[0])).sum() + (v * torch.from_numpy(weights[1])).sum() - violation
+        dual = (u * supply).sum() + (v * demand).sum() - violation
         plan = torch.from_numpy(plan)
         gap = ((plan * costs).sum() - dual).clamp(min=0.0)
         rows, columns = torch.nonzero(plan, as_tuple=True)

@@ -3,7 +3,7 @@
 import mpmath as mp
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import infotherm as it
@@ -31,6 +31,7 @@ def _network_of(drawn):
     return prior, [*layers[:-1], (*layers[-1][:2], last)]
 
 
+@settings(max_examples=30)
 @given(_nets)
 def test_the_equations_hold(drawn):
     prior, layers = _network_of(drawn)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import infotherm as it
@@ -49,6 +49,7 @@ def test_an_orthogonal_looking_limit():
 _ratios = st.floats(0.2, 3.0)
 
 
+@settings(max_examples=20)
 @given(st.lists(st.tuples(_ratios, st.floats(0.1, 5.0)), min_size=1, max_size=3), st.floats(1e-4, 2.0))
 def test_laws_of_information(layers, noise):
     # one noisy chain: the last information decreases with the last noise, the first layer knows more than the second

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import infotherm as it
@@ -22,6 +22,7 @@ def _law(entries, rank):
     return it.Gaussian.from_factor(_t(entries[:2]), _t(entries[2:]).reshape(2, 2)[:, :rank])
 
 
+@settings(max_examples=30)
 @given(_entries, _entries, st.sampled_from([(1, 1), (1, 2), (2, 1), (2, 2)]), st.floats(0, 1), st.floats(0, 1))
 def test_constant_speed_also_between_singular_laws(first, second, ranks, s, t):
     p, q = _law(first, ranks[0]), _law(second, ranks[1])

@@ -8,7 +8,7 @@ import mpmath as mp
 import pytest
 import scipy.stats
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import distributions as td
 
@@ -126,6 +126,7 @@ def _drawn(drawn):
     return it.Gaussian.from_factor(_t(mean), _t(entries).reshape(2, 2)[:, :rank])
 
 
+@settings(max_examples=30)
 @given(_gaussian, _gaussian, _gaussian, st.floats(1e-3, 1e3), st.floats(0, 2 * math.pi))
 def test_laws_of_a_distance(first, second, third, scale, angle):
     p, q, r = map(_drawn, (first, second, third))
