@@ -90,7 +90,7 @@ def _bures_and_shift(m0: Tensor, A: Tensor, m1: Tensor, B: Tensor) -> tuple[Tens
 
 def _not_a_rotation(rotation: Tensor, B: Tensor) -> Tensor:
     """What a departure of U from orthogonality can have taken from |A - B U|, for strongly graded factors."""
-    if rotation.shape[-1] != B.shape[-1] or B.shape[-1] > B.shape[-2]:
+    if rotation.shape[-1] != B.shape[-2]:  # factors wider than the space: U is a rotation of a subspace only
         return torch.zeros_like(rotation[..., 0, 0])
     eps, rotation = torch.finfo(B.dtype).eps, rotation.detach()
     identity = torch.eye(rotation.shape[-1], dtype=B.dtype, device=B.device)
