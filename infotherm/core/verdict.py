@@ -206,10 +206,7 @@ def _evidence(lhs: Estimate, rhs: Estimate, relation: str, tolerance: Tensor | N
     drawn = bool(big.streams or small.streams)
     sampled = (spread > 0) | drawn
     known = ~slack.isnan() & error.isfinite() & spread.isfinite()
-    # samples that all agree show no spread, whatever they have missed: they decide nothing
-    for e, value, own in ((big, big_value, big_spread), (small, small_value, small_spread)):
-        if e.streams:
-            known = known & (own > 8 * torch.finfo(torch.float64).eps * value.abs())
+    known = known & ~_all_agree(big, big_value, big_spread) & ~_all_agree(small, small_value, small_spread)
     above = big.kind in _HAS_LOWER_LIMIT and small.kind in _HAS_UPPER_LIMIT
     below = big.kind in _HAS_UPPER_LIMIT and small.kind in _HAS_LOWER_LIMIT
     n = _number_of_samples(lhs, rhs)
@@ -229,6 +226,13 @@ def _evidence(lhs: Estimate, rhs: Estimate, relation: str, tolerance: Tensor | N
         confirms, refutes = torch.tensor(above), torch.tensor(below)
     one = torch.ones_like(slack)
     return Evidence(torch.where(known & refutes, p_violated, one), torch.where(known & confirms, p_holds, one), sampled)
+
+
+def _all_agree(e: Estimate, value: Tensor, stderr: Tensor) -> Tensor:
+    """Whether samples show no spread, so that nothing says what they have missed (an infinite one has seen enough)."""
+    if not e.streams:
+        return torch.zeros_like(value, dtype=torch.bool)
+    return (stderr <= 8 * torch.finfo(e.value.dtype).eps * value.abs()) & value.isfinite()
 
 
 def _tail(gap: Tensor, spread: Tensor, n: float | None) -> Tensor:
@@ -336,7 +340,7 @@ def _undecided_reason(
         kinds = f"the left side is of kind {v.lhs.kind!r} and the right of kind {v.rhs.kind!r}"
         return f"the slack is {slack:.3g}, but {kinds}: nothing follows from that"
     for side, (value, own_spread, _), e in (("left", lhs, v.lhs), ("right", rhs, v.rhs)):
-        if e.streams and own_spread <= 8 * torch.finfo(torch.float64).eps * abs(value):
+        if bool(_all_agree(e, torch.tensor(value), torch.tensor(own_spread))):
             return f"all samples of the {side} side agree: their standard error says nothing about what they missed"
     gap = abs(abs(slack) - room) - error
     if gap <= 0:
@@ -351,7 +355,7 @@ def _undecided_reason(
 
 def _tightness(lhs: Estimate, rhs: Estimate) -> Tensor:
     """Smaller over larger magnitude; 1 when both are zero within their errors, NaN when both are infinite."""
-    a, b, error = torch.broadcast_tensors(lhs.value.detach(), rhs.value.detach(), lhs.error + rhs.error)
+    a, b, error = lhs.value.detach(), rhs.value.detach(), lhs.error + rhs.error
     small, large = torch.minimum(a.abs(), b.abs()), torch.maximum(a.abs(), b.abs())
     ratio = torch.where(a * b < 0, torch.zeros_like(small), small / large)
     return torch.where((large <= error) & error.isfinite(), torch.ones_like(small), ratio)
@@ -381,7 +385,7 @@ def _sides(lhs: Any, rhs: Any) -> tuple[Estimate, Estimate]:
 def _side(x: Any, name: str, other: Any) -> Estimate:
     if isinstance(x, Estimate):
         return x
-    value = as_tensor(x, name).detach()
+    value = as_tensor(x, name, device=other.value.device if isinstance(other, Estimate) else None).detach()
     rounding = 4 * torch.finfo(value.dtype).eps * value.abs()
     error = torch.where(rounding.isfinite(), rounding, 0.0)
     return Estimate(value, error=error, units=other.units if isinstance(other, Estimate) else "1")

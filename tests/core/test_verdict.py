@@ -120,6 +120,9 @@ def test_samples_that_all_agree_decide_nothing():
     v = decide(never_drawn, true_value, "<=")
     assert v.outcome == "undecided"
     assert "all samples" in v.reason
+    # but a sample outside the support of q has shown that the divergence is infinite
+    infinite = sampled(math.inf, 0.0, streams=["s"], info={"n": 1000})
+    assert decide(infinite, 1.0, ">=").outcome == "holds"
 
 
 def test_plain_numbers_take_the_unit_of_the_other_side():
@@ -175,14 +178,14 @@ def test_false_alarms_with_few_samples():
 
 @pytest.mark.parametrize("size", [0.02, 0.1, 1.0, 100.0])
 def test_planted_violations_are_caught(size):
-    """By a slack of -9 standard errors; a miss has probability below 1e-3 per trial, 3 misses of 200 below 1e-3."""
+    """By a slack of -9 standard errors: a miss has probability below 1e-9."""
     generator = torch.Generator().manual_seed(5)
     stderr = size / 9
-    noise = stderr * torch.randn(200, dtype=F64, generator=generator)
+    noise = stderr * torch.randn(50, dtype=F64, generator=generator)
     verdicts = [decide(sampled(1 - size + e, stderr), 1.0, ">=") for e in noise]
-    assert sum(v.outcome == "violated" for v in verdicts) >= 197
+    assert {v.outcome for v in verdicts} == {"violated"}
     mirrored = [decide(sampled(1 + size + e, stderr), 1.0, ">=") for e in noise]
-    assert sum(v.outcome == "holds" for v in mirrored) >= 197
+    assert {v.outcome for v in mirrored} == {"holds"}
 
 
 def test_undecided_says_how_many_samples_would_do():
@@ -228,7 +231,7 @@ def test_equivalence_test_keeps_its_level_on_the_edge_of_the_tolerance():
 def test_holm_keeps_the_family_wise_rate_of_forty_checks_at_saturation():
     """False alarm of this test: below 1e-6 by the binomial tail."""
     generator = torch.Generator().manual_seed(7)
-    families, checks, alpha = 600, 40, 0.05
+    families, checks, alpha = 400, 40, 0.05
     noise = torch.randn(2, families, checks, dtype=F64, generator=generator)
     noise[1] = -noise[0]  # the largest spread of the slack
     alarms = naive = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import sympy
@@ -40,11 +40,12 @@ def claim(lhs: str, relation: str, rhs: str) -> Callable[[], sympy.Rel]:
 
     def build() -> sympy.Rel:
         import sympy
+        from sympy.parsing.sympy_parser import parse_expr
 
-        names = {name: sympy.Function(name) for name in NOTATION}
+        names: dict[str, Any] = {name: sympy.Function(name) for name in NOTATION}
         names |= {name: sympy.Symbol(shown) for name, shown in _LISTS.items()}
         names |= {name: sympy.Symbol(name) for name in _SYMBOLS}
-        left, right = (sympy.sympify(side, locals=names, evaluate=True) for side in (lhs, rhs))
+        left, right = (parse_expr(side, local_dict=names) for side in (lhs, rhs))
         kind = {">=": sympy.Ge, "<=": sympy.Le, "==": sympy.Eq}[relation]
         return kind(left, right, evaluate=False)
 

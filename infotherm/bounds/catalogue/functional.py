@@ -269,7 +269,8 @@ def _covariances(p: Any, q: Any) -> str | None:
 
 
 def _uniform(lower: float, upper: float) -> torch.distributions.Uniform:
-    return torch.distributions.Uniform(*(torch.tensor([end], dtype=torch.float64) for end in (lower, upper)))
+    ends = torch.tensor([lower, upper], dtype=torch.float64)
+    return torch.distributions.Uniform(ends[:1], ends[1:])
 
 
 register(
