@@ -363,7 +363,7 @@ class GaussianMixture(Distribution):
         >>> GaussianMixture([0.5, 0.5], [-1.0, 1.0], 0.0).affine(2.0, noise=Gaussian(0.0, 1.0)).log_prob([2.0]).item()
         -1.61175030
         """
-        (matrix, offset) = as_tensors(matrix=matrix, offset=0.0 if offset is None else offset)
+        (matrix, offset, _) = as_tensors(matrix=matrix, offset=0.0 if offset is None else offset, law=self.means)
         if matrix.ndim > 2:
             matrix = matrix.unsqueeze(-3)
         if offset.ndim > 1:
@@ -371,9 +371,10 @@ class GaussianMixture(Distribution):
         if noise is not None:
             noise = noise._changed(lambda field, events: field.unsqueeze(-1 - events), None)
         shapes = self._shapes.affine(matrix, offset, noise=noise)
-        moved = self.components.affine(matrix, offset, noise=noise)
+        moved = self.means * matrix if matrix.ndim == 0 else (matrix @ self.means[..., None])[..., 0]
+        moved = moved + offset + (0.0 if noise is None else noise.mean)
         centred = shapes._changed(lambda field, events: field * 0 if events == 1 else field, None)
-        return GaussianMixture._of(self.weights, moved.mean, centred, shapes.dim == 1, parts)
+        return GaussianMixture._of(self.weights, moved, centred, shapes.dim == 1, parts)
 
     def with_parts(self, parts: Mapping[str, int] | None) -> GaussianMixture:
         """The same law with its coordinates named anew."""
