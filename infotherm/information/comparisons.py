@@ -163,12 +163,14 @@ def mean_over_both(
     batch = check_pair(p, q)
     generator = as_generator(generator, p.device)
     halves = []
+    ratios = math.isinf(f.only_p + f.only_q) and f.name not in ("kl", "reverse-kl")
     for law in (p, q):
         x, stream = draw(law, max(2, n_samples // 2), generator, len(batch))
         logs = p.log_prob(x), q.log_prob(x)
         middle = torch.logaddexp(*torch.broadcast_tensors(*logs)) - math.log(2)
         values = f(logs[0] - middle, logs[1] - middle).expand(x.shape[0], *batch)
-        halves.append(sample_mean(with_score_gradient(values, law.log_prob(x)), [stream], units=units))
+        weighted = with_score_gradient(values, law.log_prob(x))
+        halves.append(sample_mean(weighted, [stream], units=units, ratios=ratios))
     return _averaged(*halves)
 
 
@@ -177,8 +179,9 @@ def _averaged(first: Estimate, second: Estimate) -> Estimate:
     info: dict[str, Any] = {"n": first.info["n"] + second.info["n"]}
     kinds = {first.kind, second.kind}
     if "effective_sample_size" in first.info:
-        sizes = [(e.info["effective_sample_size"], e.info["largest_share"]) for e in (first, second)]
-        info |= {"effective_sample_size": min(s for s, _ in sizes), "largest_share": max(s for _, s in sizes)}
+        info["effective_sample_size"] = min(e.info["effective_sample_size"] for e in (first, second))
+        keys = ("largest_share", "tail_index") if "tail_index" in first.info else ("largest_share",)
+        info |= {key: max(e.info[key] for e in (first, second)) for key in keys}
     if "reason" in first.info or "reason" in second.info:
         info["reason"] = first.info.get("reason", second.info.get("reason"))
     return Estimate(

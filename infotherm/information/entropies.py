@@ -106,7 +106,7 @@ entropy = Quantity(
 @surprisal.rule(Distribution, method="closed-form")
 def pointwise_surprisal(p: Distribution, x: Any) -> Estimate:
     """-log p(x), with one unit in the last place of x and of the logarithm."""
-    x = as_tensor(x, "x", device=None if isinstance(x, Tensor) else p.device)
+    x = p._points(x, "x")
     value = -p.log_prob(x)
     finite = torch.isfinite(value.detach())
     size = torch.where(finite, value.detach(), 0.0)

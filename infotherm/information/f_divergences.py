@@ -26,9 +26,11 @@ from infotherm.information.comparisons import (
 )
 from infotherm.information.expectations import DEFAULT_SAMPLES, draw, sample_mean, with_score_gradient
 from infotherm.information.gaussian_pairs import equal_covariances, gaussian_renyi, gaussian_total_variation
-from infotherm.information.integrals import line_breakpoints
+from infotherm.information.lines import line_breakpoints
 from infotherm.information.perspectives import CHI2, HELLINGER, NAMED, TOTAL_VARIATION, Perspective, custom
 from infotherm.information.supports import check_pair
+
+_MOST_CROSSINGS = 64  # of nearly equal laws rounding makes any number
 
 _SHARED = """
     Parameters
@@ -262,17 +264,17 @@ def crossings(p: Distribution, q: Distribution) -> Tensor | None:
             a, b = p.log_prob(x.unsqueeze(-1)), q.log_prob(x.unsqueeze(-1))
             return (a - b).nan_to_num(nan=0.0)
 
-        signs = difference(grid).sign()
-        changes = (signs[1:] * signs[:-1] < 0).expand(len(grid) - 1, *batch)
-        count = int(changes.sum(0).max()) if changes.numel() else 0
+        above = difference(grid) >= 0
+        changes = (above[1:] != above[:-1]).expand(len(grid) - 1, *batch)
+        count = min(int(changes.sum(0).max()), _MOST_CROSSINGS) if changes.numel() else 0
         if count == 0:
             return None
         order = changes.to(torch.int8).argsort(dim=0, descending=True, stable=True)[:count]
         low, high = grid[:-1].gather(0, order), grid[1:].gather(0, order)
-        left = difference(low).sign()
+        left = difference(low) >= 0
         for _ in range(60):
             centre = 0.5 * low + 0.5 * high
-            stays = difference(centre).sign() == left
+            stays = (difference(centre) >= 0) == left
             low, high = torch.where(stays, centre, low), torch.where(stays, high, centre)
         return torch.where(changes.gather(0, order), low, math.inf)
 
@@ -377,7 +379,7 @@ def chi2_by_sampling(
     x, stream = draw(p, n_samples, generator, len(batch))
     log_p, log_q = p.log_prob(x), q.log_prob(x)
     ratio = (log_p - log_q).exp().expand(n_samples, *batch)
-    mean = sample_mean(with_score_gradient(ratio, log_p), [stream], units="1")
+    mean = sample_mean(with_score_gradient(ratio, log_p), [stream], units="1", ratios=True)
     return mean - 1 if not validating(mean.value) else _less_one(mean)
 
 

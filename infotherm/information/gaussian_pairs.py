@@ -188,12 +188,13 @@ def gaussian_total_variation(p: Gaussian, q: Gaussian) -> Number:
     first, second = known(p), known(q)
     distance = _length(second.whiten(first.mean - second.mean))
     eps = torch.finfo(distance.dtype).eps
-    moved = 2 * eps * (first.mean_magnitude + second.mean_magnitude)
-    shift = (second.whitening.detach().abs() @ moved[..., None])[..., 0].norm(dim=-1)
-    condition = eps * _condition(first, second)
     together = torch.erf(distance / math.sqrt(8))
-    # |dTV| <= |dm|/(2 pi)^(1/2) in units of the deviation, and <= |dC|/2 in that of the covariance
-    error = 0.4 * shift + condition * (1 + distance.detach()) + rounding_error([together])
+    # By the triangle inequality: |dm| / (2 pi)^(1/2) and |dC| / 2 in the units of each law itself.
+    moves = [
+        2 * eps * (law.whitening.detach().abs() @ law.mean_magnitude[..., None])[..., 0] for law in (first, second)
+    ]
+    error = 0.4 * sum(move.norm(dim=-1) for move in moves) + eps * _condition(first, second)
+    error = error + rounding_error([together])
     same = equal_covariances(p, q)
     if p.dim > 1:
         if not bool(same.all()):

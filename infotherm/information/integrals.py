@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from infotherm.core.cubature import integrate_box
 from infotherm.core.estimate import Estimate
-from infotherm.core.quadrature import Integral, integrate
 from infotherm.core.tensors import validating
 from infotherm.distributions.base import Distribution
+from infotherm.information.boxes import in_space
+from infotherm.information.lines import Integrand, on_line
 from infotherm.information.supports import Carrier, carrier
 
 _TOLERANCES = {1: 1e-12, 2: 1e-8, 3: 1e-4}
-_EVALUATIONS = 4_000_000
-
-Integrand = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Total:
         if not self.converged:
             info["converged"] = False
         if self.divergent:
-            info["reason"] = "the integral seems to diverge: most of it lies at the end of the floating-point numbers"
+            info["reason"] = "the integral seems to diverge: far out its integrand falls no faster than 1/|x|"
         return Estimate(
             self.value,
             error=self.error,
@@ -101,7 +98,8 @@ def total(
         points = carriers[_place(owner, laws)].points
         if points is not None:
             seen = [carriers[_place(law, laws)] for law in over[: _place(owner, over)]]
-            result = _plus(result, _sum(f, points.to(dtype), carriers, seen, batch))
+            own = carriers[_place(owner, laws)]
+            result = _plus(result, _sum(f, points.to(dtype), carriers, own, seen, batch))
     with_density = [law for law in over if carriers[_place(law, laws)].log_density is not None]
     if with_density:
         result = _plus(result, _integral(f, carriers, with_density, batch, dtype, tolerance, breakpoints, quiet))
@@ -128,11 +126,13 @@ def aligned(x: Tensor, ahead: int, batch: int) -> Tensor:
     return x.reshape(*x.shape[:ahead], *(1,) * missing, *x.shape[ahead:]) if missing > 0 else x
 
 
-def _sum(f: Integrand, points: Tensor, carriers: list[Carrier], seen: list[Carrier], batch: torch.Size) -> Total:
+def _sum(
+    f: Integrand, points: Tensor, carriers: list[Carrier], own: Carrier, seen: list[Carrier], batch: torch.Size
+) -> Total:
     """The sum over one law's atoms, without those that an earlier law has had."""
     x = aligned(points, 1, len(batch))
     logs = [c.log_mass(x) for c in carriers]
-    fresh = torch.ones((), dtype=torch.bool, device=x.device)
+    fresh = ~torch.isneginf(own.log_mass(x))  # an alphabet lists points of probability zero too
     for earlier in seen:
         fresh = fresh & torch.isneginf(earlier.log_mass(x))
     y = torch.where(fresh, f(x, *logs), 0.0)
@@ -174,9 +174,11 @@ def _integral(
         unbounded = torch.isposinf(y.detach())
         if validating(y):
             infinite = infinite | unbounded.any(0)
-        return torch.where(unbounded, 0.0, y)
+        # an element known to be infinite needs no more care
+        return torch.where(unbounded | infinite, 0.0, y)
 
     def noise(x: Tensor) -> Tensor:
+        g(x.detach())
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             return _log_noise(f, x, logs_at(x), located=True).detach()
@@ -186,11 +188,10 @@ def _integral(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         if dim == 1:
-            result, rounding = _on_line(g, noise, over, batch, dtype, tolerance, breakpoints)
-            diverges = torch.isposinf(result.value.detach()) | _diverges(g, result, over, batch, dtype)
-            diverges = diverges & ~infinite
+            result, rounding, diverges = on_line(g, noise, over, batch, dtype, tolerance, breakpoints)
+            diverges = (diverges | torch.isposinf(result.value.detach())) & ~infinite
         else:
-            result, rounding = _in_space(g, noise, over, batch, dtype, tolerance)
+            result, rounding = in_space(g, noise, over, batch, dtype, tolerance)
     infinite = infinite | diverges
     value = torch.where(infinite, math.inf, result.value.expand(batch))
     error = torch.where(infinite, torch.finfo(dtype).tiny, (result.error + rounding).expand(batch))
@@ -203,170 +204,6 @@ def _integral(
             stacklevel=2,
         )
     return Total(value, error, converged, result.evaluations, bool(diverges.any()))
-
-
-def _on_line(
-    g: Integrand,
-    noise: Integrand,
-    over: list[Distribution],
-    batch: torch.Size,
-    dtype: torch.dtype,
-    tolerance: float,
-    extra: Tensor | None,
-) -> tuple[Integral, Tensor]:
-    lower, upper = line_range(over, batch, dtype)
-    points = line_breakpoints(over, batch, dtype)
-    if extra is not None:
-        points = torch.cat([points, extra.to(dtype)])
-    rough = integrate(lambda u: noise(u.unsqueeze(-1)), lower, upper, breakpoints=points, rtol=1.0, max_panels=1)
-    rounding = (rough.value + rough.error).clamp_min(_floor(dtype))
-    # in units of its own rounding, so that one absolute tolerance serves the whole batch
-    result = integrate(
-        lambda u: g(u.unsqueeze(-1)) / rounding, lower, upper, breakpoints=points, rtol=tolerance, atol=1.0
-    )
-    return _rescaled(result, rounding), rounding
-
-
-def _diverges(
-    g: Integrand, result: Integral, over: list[Distribution], batch: torch.Size, dtype: torch.dtype
-) -> Tensor:
-    """Whether an integral over an infinite range owes what it has to the end of the floating-point numbers.
-
-    Of a convergent power-law tail next to nothing lies beyond 1e40 times the width of the laws, and of that next to
-    nothing beyond 1e80; of a divergent one (a logarithm is the slowest) the better part lies out there, each time.
-    """
-    lower, upper = line_range(over, batch, dtype)
-    suspicious = not result.converged or result.evaluations > 4000 or bool((result.value.detach().abs() > 1e10).any())
-    endless = torch.isinf(lower) | torch.isinf(upper)
-    nowhere = torch.zeros(batch, dtype=torch.bool, device=lower.device)
-    if not suspicious or not bool(endless.any()):
-        return nowhere
-    points = line_breakpoints(over, batch, dtype)
-    points = torch.where(torch.isfinite(points), points, points.nanmedian(0).values)
-    centre = points.median(0).values
-    width = (points - centre).abs().median(0).values.clamp_min(torch.finfo(dtype).tiny)
-    decades = math.log10(torch.finfo(dtype).max) / 7.7
-    far, farther = width * 10**decades, width * 10 ** (2 * decades)
-    marks = torch.stack([centre - farther, centre - far, centre + far, centre + farther])
-
-    def tails(u: Tensor) -> Tensor:
-        y, distance = g(u.unsqueeze(-1)).abs(), (u - centre).abs()
-        return torch.stack([y, torch.where(distance > far, y, 0.0), torch.where(distance > farther, y, 0.0)], -1)
-
-    with torch.no_grad():
-        found = integrate(tails, lower, upper, breakpoints=torch.cat([points, marks]), rtol=1e-3, max_panels=1000).value
-    whole, beyond, farthest = found.unbind(-1)
-    return endless & (torch.isinf(whole) | (beyond > 1e-3 * whole) & (farthest > 0.5 * beyond))
-
-
-def _floor(dtype: torch.dtype) -> float:
-    return torch.finfo(dtype).tiny ** 0.5
-
-
-def _rescaled(result: Integral, unit: Tensor) -> Integral:
-    return Integral(result.value * unit, result.error * unit, result.evaluations, result.converged)
-
-
-def line_range(laws: Sequence[Distribution], batch: torch.Size, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The smallest interval that holds the supports of scalar laws, each end of the batch shape."""
-    ends = [law.bounds() for law in laws]
-    lower = torch.stack([low[..., 0].to(dtype).expand(batch) for low, _ in ends]).amin(0)
-    upper = torch.stack([high[..., 0].to(dtype).expand(batch) for _, high in ends]).amax(0)
-    return lower, upper
-
-
-def line_breakpoints(laws: Sequence[Distribution], batch: torch.Size, dtype: torch.dtype) -> Tensor:
-    """Breakpoints and finite ends of the supports of scalar laws, shape (P, *batch)."""
-    points = []
-    for law in laws:
-        own = law.breakpoints().to(dtype)
-        own = own.reshape(own.shape[0], *(1,) * (len(batch) - (own.ndim - 1)), *own.shape[1:])
-        ends = [end[..., 0].to(dtype).expand(batch)[None] for end in law.bounds()]
-        points += [own.expand(own.shape[0], *batch), *ends]
-    return torch.cat(points)
-
-
-def _in_space(
-    g: Integrand, noise: Integrand, over: list[Distribution], batch: torch.Size, dtype: torch.dtype, tolerance: float
-) -> tuple[Integral, Tensor]:
-    """Two or three dimensions, in coordinates that whiten the laws where the range is all of space."""
-    dim = over[0].dim
-    shape = (*batch, dim)
-    ends = [law.bounds() for law in over]
-    lower = torch.stack([low.to(dtype).expand(shape) for low, _ in ends]).amin(0)
-    upper = torch.stack([high.to(dtype).expand(shape) for _, high in ends]).amax(0)
-    moments = [_moments(law, shape, dtype) for law in over]
-    known = [m for m in moments if m is not None]
-    unbounded = bool(torch.isinf(lower).all() & torch.isinf(upper).all())
-    if known and unbounded:
-        centre = sum(mean for mean, _ in known) / len(known)
-        spread = sum(cov + _outer(mean - centre) for mean, cov in known) / len(known)
-        factor, failed = torch.linalg.cholesky_ex(spread)
-        if not bool(failed.any()):
-            return _whitened(g, noise, known, centre, factor, tolerance)
-    points = None
-    if known:
-        own = [mean + k * cov.diagonal(dim1=-2, dim2=-1).sqrt() for mean, cov in known for k in (-3.0, 0.0, 3.0)]
-        points = torch.stack(
-            [*own, *(torch.where(torch.isfinite(end), end, math.nan) for pair in ends for end in pair)]
-        )
-    return _box(g, noise, lower, upper, points, tolerance)
-
-
-def _whitened(
-    g: Integrand, noise: Integrand, known: list, centre: Tensor, factor: Tensor, tolerance: float
-) -> tuple[Integral, Tensor]:
-    jacobian = factor.diagonal(dim1=-2, dim2=-1).prod(-1)
-
-    def there(u: Tensor) -> Tensor:
-        return centre + (factor @ u.unsqueeze(-1)).squeeze(-1)
-
-    points = []
-    for mean, cov in known:
-        at = torch.linalg.solve_triangular(factor, (mean - centre).unsqueeze(-1), upper=False).squeeze(-1)
-        half = torch.linalg.solve_triangular(factor, torch.linalg.cholesky_ex(cov).L, upper=False)
-        width = half.square().sum(-1).sqrt().nan_to_num()
-        points += [at - 4 * width, at, at + 4 * width]
-    infinite = torch.full_like(centre, math.inf)
-    return _box(
-        lambda u: g(there(u)) * jacobian,
-        lambda u: noise(there(u)) * jacobian,
-        -infinite,
-        infinite,
-        torch.stack(points),
-        tolerance,
-    )
-
-
-def _box(
-    g: Integrand, noise: Integrand, lower: Tensor, upper: Tensor, points: Tensor | None, tolerance: float
-) -> tuple[Integral, Tensor]:
-    rough = integrate_box(noise, lower, upper, breakpoints=points, rtol=1.0, max_evaluations=1)
-    rounding = (rough.value + rough.error).clamp_min(_floor(rough.value.dtype))
-    result = integrate_box(
-        lambda x: g(x) / rounding,
-        lower,
-        upper,
-        breakpoints=points,
-        rtol=tolerance,
-        atol=1.0,
-        max_evaluations=_EVALUATIONS,
-    )
-    return _rescaled(result, rounding), rounding
-
-
-def _moments(law: Distribution, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
-    try:
-        mean, cov = law.mean.detach().to(dtype), law.covariance.detach().to(dtype)
-    except NotImplementedError:
-        return None
-    if not bool(torch.isfinite(mean).all() & torch.isfinite(cov).all()):
-        return None
-    return mean.expand(shape), cov.expand(*shape, shape[-1])
-
-
-def _outer(x: Tensor) -> Tensor:
-    return x.unsqueeze(-1) * x.unsqueeze(-2)
 
 
 def _log_noise(f: Integrand, x: Tensor, logs: Sequence[Tensor], *, located: bool = False) -> Tensor:
@@ -388,7 +225,8 @@ def _log_noise(f: Integrand, x: Tensor, logs: Sequence[Tensor], *, located: bool
             except RuntimeError:  # log-densities computed outside torch
                 slope = None
             if slope is not None:
-                shift = shift + eps * (slope.nan_to_num().abs() * x.detach().abs()).sum(-1)
+                slope = slope.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+                shift = shift + eps * (slope.abs() * x.detach().abs()).sum(-1)
         shifts.append(torch.where(finite, shift, 0.0))
     with torch.enable_grad():
         free = [torch.where(torch.isfinite(log), log, log).detach().requires_grad_() for log in logs]
@@ -402,4 +240,4 @@ def _log_noise(f: Integrand, x: Tensor, logs: Sequence[Tensor], *, located: bool
         first = 0.0 if slope is None else slope.nan_to_num(posinf=0.0, neginf=0.0).abs() * shift
         second = log.detach().exp().nan_to_num(posinf=0.0) * shift.square()
         noise = noise + first + second
-    return noise.detach()
+    return noise.detach().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)

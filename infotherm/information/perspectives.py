@@ -220,7 +220,7 @@ def power(order: float) -> Perspective:
 def custom(f: Callable[[Tensor], Tensor], name: str = "f") -> Perspective:
     """The perspective of a user's convex f with f(1) = 0, given as a function of t = p/q on tensors.
 
-    f(0) and lim f(t)/t are read off numerically (at t = 1e-300 and 1e300): +inf when they still grow there.
+    f(0) and lim f(t)/t are read off numerically (at t = 1e-150 and 1e150): +inf when they still grow there.
 
     Raises
     ------
@@ -262,8 +262,8 @@ def custom(f: Callable[[Tensor], Tensor], name: str = "f") -> Perspective:
 
 
 def _limit(g: Callable[[Tensor], Tensor]) -> float:
-    """lim g(t) at 0, or inf when g still moves between 1e-150 and 1e-300."""
-    half, end = g(torch.tensor([1e-150, 1e-300], dtype=torch.float64)).tolist()
+    """lim g(t) at 0, or inf when g still moves between 1e-75 and 1e-150."""
+    half, end = g(torch.tensor([1e-75, 1e-150], dtype=torch.float64)).tolist()
     if math.isnan(end) or math.isinf(end) or abs(end - half) > 1e-9 * (1 + abs(end)):
         return math.inf
     return end

@@ -245,7 +245,8 @@ def by_sampling(
         values = torch.where(torch.isneginf(log_p), 0.0, 1.0).to(ratio.dtype).expand(n_samples, *batch)
     else:
         values = (exponent * ratio).exp()
-    mean = sample_mean(with_score_gradient(values, q.log_prob(x) if law is q else log_p), [stream], units="1")
+    weighted = with_score_gradient(values, q.log_prob(x) if law is q else log_p)
+    mean = sample_mean(weighted, [stream], units="1", ratios=order > 1)
     return _log_mean(mean, order)
 
 

@@ -1,0 +1,110 @@
+"""Integrals over two or three dimensions of functions of log-densities, in coordinates that whiten the laws."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from infotherm.core.cubature import integrate_box
+from infotherm.core.quadrature import Integral
+from infotherm.distributions.base import Distribution
+from infotherm.information.lines import Integrand, rescaled, smallest_unit
+
+_EVALUATIONS = 4_000_000
+
+
+def in_space(
+    g: Integrand, noise: Integrand, over: list[Distribution], batch: torch.Size, dtype: torch.dtype, tolerance: float
+) -> tuple[Integral, Tensor]:
+    """Two or three dimensions, in coordinates that whiten the laws where the range is all of space."""
+    shape = (*batch, over[0].dim)
+    ends = [law.bounds() for law in over]
+    lower = torch.stack([low.to(dtype).expand(shape) for low, _ in ends]).amin(0)
+    upper = torch.stack([high.to(dtype).expand(shape) for _, high in ends]).amax(0)
+    moments = [_moments(law, shape, dtype) for law in over]
+    known = [m for m in moments if m is not None]
+    if known and bool((torch.isinf(lower) & torch.isinf(upper)).all()):
+        centre = sum(mean for mean, _ in known) / len(known)
+        spread = sum(cov + _outer(mean - centre) for mean, cov in known) / len(known)
+        factor, failed = torch.linalg.cholesky_ex(spread)
+        if not bool(failed.any()):
+            return _whitened(g, noise, known, centre, factor, tolerance)
+    finite = [torch.where(torch.isfinite(end), end, math.nan) for pair in ends for end in pair]
+    centres = [mean for mean, _ in known]
+    around = [mean + k * cov.diagonal(dim1=-2, dim2=-1).sqrt() for mean, cov in known for k in (-3.0, 3.0)]
+    return _box(g, noise, lower, upper, finite + centres, around, tolerance)
+
+
+def _whitened(
+    g: Integrand, noise: Integrand, known: list, centre: Tensor, factor: Tensor, tolerance: float
+) -> tuple[Integral, Tensor]:
+    jacobian = factor.diagonal(dim1=-2, dim2=-1).prod(-1)
+
+    def there(u: Tensor) -> Tensor:
+        return centre + (factor @ u.unsqueeze(-1)).squeeze(-1)
+
+    centres, around = [], []
+    for mean, cov in known:
+        at = torch.linalg.solve_triangular(factor, (mean - centre).unsqueeze(-1), upper=False).squeeze(-1)
+        half = torch.linalg.solve_triangular(factor, torch.linalg.cholesky_ex(cov).L, upper=False)
+        width = half.square().sum(-1).sqrt().nan_to_num()
+        centres.append(at)
+        around += [at - 4 * width, at + 4 * width]
+    infinite = torch.full_like(centre, math.inf)
+    there_g, there_noise = (lambda u, h=h: h(there(u)) * jacobian for h in (g, noise))
+    return _box(there_g, there_noise, -infinite, infinite, centres, around, tolerance)
+
+
+def _box(
+    g: Integrand,
+    noise: Integrand,
+    lower: Tensor,
+    upper: Tensor,
+    centres: list[Tensor],
+    around: list[Tensor],
+    tolerance: float,
+) -> tuple[Integral, Tensor]:
+    few, many = _apart(centres), _apart(centres + around)
+    rough = integrate_box(noise, lower, upper, breakpoints=few, rtol=1.0, max_evaluations=1)
+    rounding = (rough.value + rough.error).clamp_min(smallest_unit(rough.value.dtype))
+    result = integrate_box(
+        lambda x: g(x) / rounding,
+        lower,
+        upper,
+        breakpoints=many,
+        rtol=tolerance,
+        atol=1.0,
+        max_evaluations=_EVALUATIONS,
+    )
+    return rescaled(result, rounding), rounding
+
+
+def _apart(points: list[Tensor]) -> Tensor | None:
+    """Points (P, *batch, D) in order, NaN where they are closer to the last kept than a twentieth of their range."""
+    if not points:
+        return None
+    ordered = torch.stack(points).sort(0).values  # NaN last
+    finite = torch.where(torch.isfinite(ordered), ordered, ordered[0])
+    least = 0.05 * (finite.amax(0) - finite.amin(0))
+    kept, last = [ordered[0]], ordered[0]
+    for point in ordered[1:]:
+        near = ~(point - last > least)
+        kept.append(torch.where(near, math.nan, point))
+        last = torch.where(near, last, point)
+    return torch.stack(kept)
+
+
+def _moments(law: Distribution, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
+    try:
+        mean, cov = law.mean.detach().to(dtype), law.covariance.detach().to(dtype)
+    except NotImplementedError:
+        return None
+    if not bool(torch.isfinite(mean).all() & torch.isfinite(cov).all()):
+        return None
+    return mean.expand(shape), cov.expand(*shape, shape[-1])
+
+
+def _outer(x: Tensor) -> Tensor:
+    return x.unsqueeze(-1) * x.unsqueeze(-2)
