@@ -18,13 +18,17 @@ def with_uncertainty(value: float, uncertainty: float) -> str:
     ('0.8069 +- 0.0012', '2', '0.333333333333 +- 1e-16')
     """
     if not math.isfinite(value):
-        return f"{value}"
+        return f"{value}" if math.isfinite(uncertainty) or math.isnan(value) else f"{value} +- {uncertainty}"
     if not math.isfinite(uncertainty):
         return f"{value:.6g} +- {uncertainty}"
+    if value == 0 and uncertainty < 1e-4:
+        return f"0 +- {uncertainty:.2g}" if uncertainty else "0"
     if uncertainty == 0:
         return f"{value:.{_MOST_DIGITS}g}"
     decimals = 1 - math.floor(math.log10(uncertainty))
     shown = f"{uncertainty:.2g}"
+    if value == 0 and decimals > _MOST_DIGITS:
+        return f"0 +- {shown}"
     if value != 0 and decimals + math.floor(math.log10(abs(value))) + 1 > _MOST_DIGITS:
         return f"{value:.{_MOST_DIGITS}g} +- {shown}"
     if abs(value) >= 1e6 or 0 < abs(value) < 1e-4:
@@ -51,4 +55,4 @@ def describe(e: Estimate) -> str:
 
 
 def _is_number(n: object) -> bool:
-    return isinstance(n, int | float)
+    return isinstance(n, int | float) and math.isfinite(n)

@@ -95,7 +95,9 @@ def _rotation(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
     # and moves the squared distance by this sum times the square of the angle: felt only when the distance is small.
     blur = A.shape[-1] * eps * norm(A) * norm(B)
     gap = singular[..., -2:].sum(-1) + tiny
-    if validating(A, B) and bool((torch.minimum(blur, blur * (blur / gap)) <= 2 * distance * goal).all()):
+    # below the blur of the cross matrix not even the sign of the weakest direction is determined
+    felt = torch.where(singular[..., -1] > blur, torch.minimum(blur, blur * (blur / gap)), blur)
+    if validating(A, B) and bool((felt <= 2 * distance * goal).all()):
         return rotation, goal
     rotation, distance = _realigned(A, B, rotation)
     last = torch.zeros_like(distance)
@@ -147,4 +149,6 @@ def _polished(A: Tensor, B: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
     turn = vectors @ angle @ vectors.mT
     identity = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
     turn = torch.linalg.solve(identity - turn / 2, identity + turn / 2)  # Cayley: orthogonal for every skew matrix
-    return _better(A, B, rotation, rotation @ turn)
+    turned = rotation @ turn
+    turned = turned @ (3 * identity - turned.mT @ turned) / 2  # a large angle costs orthogonality: one Newton step back
+    return _better(A, B, rotation, turned)
