@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from infotherm.core.kinds import KINDS, METHODS, combined_method, negated, product_kind, sum_kind
+from infotherm.core.quantiles import normal_quantile, student_quantile
 from infotherm.core.rounding import rounding_error
-from infotherm.core.tensors import as_tensor, as_tensors, validating
+from infotherm.core.tensors import as_tensor, as_tensors, require_finite, validating
 
 if TYPE_CHECKING:
     import xarray
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 NATS_PER = {"nat": 1.0, "bit": math.log(2.0), "hartley": math.log(10.0)}
 _DIMENSIONLESS = ("nat", "1")
 _KEPT_INFO = ("n", "converged")
+_UNNAMED = "unnamed"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -99,9 +101,16 @@ class Estimate:
                 raise ValueError(
                     f"{name} must broadcast to the value's shape {tuple(value.shape)}; got {tuple(tensor.shape)}"
                 ) from None
+        if not isinstance(units, str):
+            raise TypeError(f"units must be a string, '1' for a pure number; got {units!r}")
+        if isinstance(streams, str):
+            raise TypeError(f"streams must be a sequence of names; got the string {streams!r}")
         if kind == "exact" and validating(errors["stderr"]) and bool((errors["stderr"] > 0).any()):
             raise ValueError("an exact Estimate has no random error: give kind='estimate' or stderr=0")
-        self._fill(value, errors["stderr"], errors["error"], kind, method, units, tuple(streams), dict(info or {}))
+        error = torch.where(
+            value.detach().isnan(), math.inf, errors["error"]
+        )  # of what is not a number nothing is known
+        self._fill(value, errors["stderr"], error, kind, method, units, tuple(streams), dict(info or {}))
 
     def _fill(self, *fields: Any) -> None:
         names = ("value", "stderr", "error", "kind", "method", "units", "streams", "info")
@@ -123,29 +132,34 @@ class Estimate:
 
     def lower_limit(self, alpha: float = 0.05) -> Tensor:
         """One-sided confidence limit: the truth is above it with probability at least 1 - alpha; -inf if not known."""
+        _probability(alpha, "alpha")
         if self.kind in ("upper", "unknown"):
             return torch.full_like(self.value.detach(), -math.inf)
-        return self.value.detach() - self._margin(normal_quantile(1 - _probability(alpha, "alpha")))
+        return self.value.detach() - self._margin(alpha)
 
     def upper_limit(self, alpha: float = 0.05) -> Tensor:
         """One-sided confidence limit: the truth is below it with probability at least 1 - alpha; inf if not known."""
+        _probability(alpha, "alpha")
         if self.kind in ("lower", "unknown"):
             return torch.full_like(self.value.detach(), math.inf)
-        return self.value.detach() + self._margin(normal_quantile(1 - _probability(alpha, "alpha")))
+        return self.value.detach() + self._margin(alpha)
 
     def interval(self, confidence: float = 0.95) -> tuple[Tensor, Tensor]:
         """The interval value -+ (z stderr + error) that holds the truth with the given confidence.
 
-        Two-sided for "exact" and "estimate", one-sided for "lower" and "upper" (the other end is infinite), the whole
-        line for "unknown".
+        z is the quantile of Student's t with n - 1 degrees of freedom where the number of samples `info["n"]` is known,
+        else of the normal law; both rest on the central limit theorem. Two-sided for "exact" and "estimate", one-sided
+        for "lower" and "upper" (the other end is infinite), the whole line for "unknown".
         """
         alpha = 1 - _probability(confidence, "confidence")
         if self.kind in ("exact", "estimate"):
             alpha = alpha / 2
         return self.lower_limit(alpha), self.upper_limit(alpha)
 
-    def _margin(self, z: float) -> Tensor:
-        return z * self.stderr + self.error
+    def _margin(self, alpha: float) -> Tensor:
+        if not validating(self.stderr) or not bool((self.stderr > 0).any()):
+            return self.error + self.stderr * normal_quantile(1 - alpha)
+        return _times(student_quantile(1 - alpha, self.info.get("n")).to(self.stderr), self.stderr) + self.error
 
     def __float__(self) -> float:
         if self.value.numel() != 1:
@@ -153,7 +167,12 @@ class Estimate:
         return float(self.value.detach())
 
     def __len__(self) -> int:
+        if self.value.ndim == 0:
+            raise TypeError("a single Estimate has no length")
         return len(self.value)
+
+    def __iter__(self) -> Iterator[Estimate]:
+        return iter([self[i] for i in range(len(self))])
 
     def __repr__(self) -> str:
         from infotherm.core.display import describe
@@ -171,7 +190,7 @@ class Estimate:
             return NotImplemented
         value = self.value + other.value
         stderr = _joined(self.stderr, other.stderr, self, other)
-        error = self.error + other.error + rounding_error([value])
+        error = self.error + other.error + _rounding(value, self.value, other.value)
         return _combined(self, other, value, stderr, error, sum_kind(self.kind, other.kind), _common_units(self, other))
 
     __radd__ = __add__
@@ -188,7 +207,8 @@ class Estimate:
             return self._scaled(other)
         value = self.value * other.value
         a, b = self.value.detach().abs(), other.value.detach().abs()
-        stderr = _joined(b * self.stderr, a * other.stderr, self, other) + self.stderr * other.stderr
+        own, theirs = _times(b + other.error, self.stderr), _times(a + self.error, other.stderr)
+        stderr = _joined(own, theirs, self, other) + _times(self.stderr, other.stderr)
         error = _times(a, other.error) + _times(b, self.error) + _times(self.error, other.error)
         error = error + rounding_error([value])
         kind = product_kind(self.kind, _certified_sign(self), other.kind, _certified_sign(other))
@@ -223,7 +243,8 @@ class Estimate:
                 kind = negated(kind)
             elif bool((factor < 0).any()):
                 kind = "unknown"
-        return self._derived(value, self.stderr * size, self.error * size + rounding_error([value]), kind=kind)
+        error = _times(self.error, size) + _rounding(value, self.value)
+        return self._derived(value, _times(self.stderr, size), error, kind=kind)
 
     def _reciprocal(self) -> Estimate:
         sign = _certified_sign(self)
@@ -248,7 +269,9 @@ class Estimate:
     ) -> Estimate:
         """An increasing function of the number: the kind is kept, the error is that of the interval's ends.
 
-        `lowest` is the lower end of the function's domain. The random error is propagated to first order.
+        `lowest` is the lower end of the function's domain. The random error is the slope times the standard error, or
+        half of the longer way to the function at two standard errors where that is more: intervals hold where the
+        function bends within them.
 
         Raises
         ------
@@ -259,11 +282,17 @@ class Estimate:
             raise ValueError(f"this function needs values >= {lowest}; got {self.value.detach().min().item()}")
         value = function(self.value)
         centre = self.value.detach()
-        above = function(centre + self.error) - value.detach()
-        below = value.detach() - function((centre - self.error).clamp(min=lowest))
-        error = torch.where(self.error > 0, torch.maximum(above, below), 0.0).nan_to_num(nan=math.inf, posinf=math.inf)
-        error = error + rounding_error([value])
-        stderr = torch.where(self.stderr > 0, derivative(centre).abs() * self.stderr, self.stderr)
+        certain = centre.isinf() & value.detach().isinf()  # an infinity that stays one
+
+        def way(size: Tensor) -> Tensor:
+            above = function(centre + size) - value.detach()
+            below = value.detach() - function((centre - size).clamp(min=lowest))
+            moves = (size > 0) & ~(certain & size.isfinite())
+            return torch.where(moves, torch.maximum(above, below), 0.0).nan_to_num(nan=math.inf, posinf=math.inf)
+
+        error = way(self.error) + _rounding(value, self.value)
+        slope = _times(derivative(centre).abs(), self.stderr)
+        stderr = torch.maximum(0.5 * way(2 * self.stderr), torch.where(slope.isfinite(), slope, 0.0))
         return self._derived(value, stderr, error, units=units)
 
     def exp(self) -> Estimate:
@@ -287,12 +316,11 @@ class Estimate:
         return self.monotone(torch.square, lambda x: 2 * x, lowest=0.0)
 
     def sum(self, dim: int | tuple[int, ...] | None = None) -> Estimate:
-        """The sum over batch dimensions; random errors add linearly when they come from a stream."""
+        """The sum over batch dimensions; random errors add linearly: nothing says that elements are independent."""
         dims = tuple(range(self.value.ndim)) if dim is None else dim
         total = self.value.sum(dims)
-        stderr = self.stderr.sum(dims) if self.streams else self.stderr.square().sum(dims).sqrt()
-        error = self.error.sum(dims) + rounding_error([self.value.abs().sum(dims)])
-        return self._derived(total, stderr, error)
+        error = self.error.sum(dims) + _rounding(total, self.value.abs().sum(dims))
+        return self._derived(total, self.stderr.sum(dims), error)
 
     # -- units and containers ---------------------------------------------------------------------------------------
 
@@ -306,7 +334,15 @@ class Estimate:
             factor = NATS_PER[self.units] / NATS_PER[target]
             scaled = self if factor == 1 else self._scaled(factor)
             return scaled._derived(scaled.value, scaled.stderr, scaled.error, units=target, info=self.info)
-        value, stderr, error = (t.to(target) for t in (self.value, self.stderr, self.error))
+        try:
+            value, stderr, error = (t.to(target) for t in (self.value, self.stderr, self.error))
+        except RuntimeError:
+            raise ValueError(f"target must be {', '.join(NATS_PER)}, a device or a dtype; got {target!r}") from None
+        if not value.is_floating_point():
+            raise TypeError(f"an Estimate has a floating dtype; got {value.dtype}")
+        if torch.finfo(value.dtype).eps > torch.finfo(self.value.dtype).eps:
+            error = error * (1 + torch.finfo(value.dtype).eps) + _rounding(value, self.value.to(value.device))
+            stderr = stderr * (1 + torch.finfo(value.dtype).eps)
         return self._derived(value, stderr, error, info=self.info)
 
     def detach(self) -> Estimate:
@@ -322,6 +358,8 @@ class Estimate:
 
         from infotherm._version import __version__
 
+        if name in ("stderr", "error"):
+            raise ValueError(f"name must differ from that of the errors beside the value; got {name!r}")
         dims = dims or tuple(f"batch_{i}" for i in range(self.value.ndim))
         if len(dims) != self.value.ndim:
             raise ValueError(f"dims must name the {self.value.ndim} batch dimensions; got {dims}")
@@ -335,7 +373,9 @@ class Estimate:
             for key, (tensor, text) in columns.items()
         }
         attrs = {"kind": self.kind, "method": self.method, "units": self.units, "infotherm_version": __version__}
-        attrs |= {key: entry for key, entry in self.info.items() if isinstance(entry, str | int | float)}
+        for key, entry in self.info.items():
+            if isinstance(entry, str | int | float | np.number | np.bool_):
+                attrs[key] = int(entry) if isinstance(entry, bool | np.bool_) else entry  # files have no booleans
         attrs["converged"] = int(self.converged)
         return xarray.Dataset(variables, attrs=attrs)
 
@@ -346,6 +386,7 @@ class Estimate:
             info = {key: self.info[key] for key in _KEPT_INFO if key in self.info}
         fields = {"kind": self.kind, "method": self.method, "units": self.units, "streams": self.streams} | changes
         stderr, error = (t.expand(value.shape) if t.shape != value.shape else t for t in (stderr, error))
+        error = torch.where(value.detach().isnan() | error.isnan(), math.inf, error)
         new._fill(value, stderr, error, fields["kind"], fields["method"], fields["units"], fields["streams"], info)
         return new
 
@@ -410,16 +451,20 @@ def from_samples(
     Raises
     ------
     ValueError
-        For fewer than two samples.
+        For fewer than two samples, or samples that are not finite.
 
     Examples
     --------
     >>> from_samples(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64), streams=["s"])
     2.0 +- 0.6 nat  estimate  monte-carlo(n=3)
     """
+    samples = as_tensor(samples, "samples")
+    if samples.ndim == 0:
+        raise ValueError("samples must have an axis of samples; got a single number")
     n = samples.shape[dim]
     if n < 2:
         raise ValueError(f"a standard error needs at least 2 samples; got {n}")
+    require_finite(samples, "samples")
     mean = samples.mean(dim)
     stderr = samples.detach().std(dim) / math.sqrt(n)
     error = error + rounding_error([samples.detach().abs().mean(dim)])
@@ -429,24 +474,31 @@ def from_samples(
 
 
 def stack(estimates: Iterable[Estimate], dim: int = 0) -> Estimate:
-    """Estimates of one shape as a batch; the kind is "unknown" unless it is the same for all."""
+    """Estimates of one shape as a batch.
+
+    The kind is "unknown" unless it is the same for all, or they are exact and sampled; the number of samples is the
+    smallest one, and the batch has converged when all have.
+
+    Raises
+    ------
+    ValueError
+        For none at all, or different units.
+    """
     members = list(estimates)
+    if not members:
+        raise ValueError("stack needs at least one Estimate; got none")
+    units = {e.units for e in members}
+    if len(units) > 1:
+        raise ValueError(f"units must agree in a stack; got {', '.join(sorted(units))}: convert with .to(...)")
     kinds = {e.kind for e in members}
     kind = kinds.pop() if len(kinds) == 1 else ("estimate" if kinds <= {"exact", "estimate"} else "unknown")
     method = members[0].method
     for member in members[1:]:
         method = combined_method(method, member.method)
-    streams = tuple(dict.fromkeys(s for e in members for s in e.streams))
+    streams = tuple(dict.fromkeys(s for e in members for s in _streams(e)))
+    info = _shared_info(members)
     value, stderr, error = (torch.stack([getattr(e, a) for e in members], dim) for a in ("value", "stderr", "error"))
-    return members[0]._derived(value, stderr, error, kind=kind, method=method, streams=streams)
-
-
-@cache
-def normal_quantile(probability: float) -> float:
-    """The standard normal quantile."""
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(probability)
+    return members[0]._derived(value, stderr, error, kind=kind, method=method, streams=streams, info=info)
 
 
 def _probability(p: float, name: str) -> float:
@@ -486,8 +538,29 @@ def _number(x: Any, like: Estimate) -> Any:
 
 
 def _joined(a: Tensor, b: Tensor, first: Estimate, second: Estimate) -> Tensor:
-    """Random errors of a sum: linear when a stream is shared (any correlation), else in quadrature."""
-    return a + b if set(first.streams) & set(second.streams) else torch.hypot(a, b)
+    """Random errors of a sum: in quadrature for different streams, linear when one is shared or has no name.
+
+    What was measured, or drawn from nobody knows where, may be correlated with anything.
+    """
+    mine, theirs = _streams(first), _streams(second)
+    apart = mine and theirs and _UNNAMED not in (*mine, *theirs) and not set(mine) & set(theirs)
+    return torch.hypot(a, b) if apart else a + b
+
+
+def _streams(e: Estimate) -> tuple[str, ...]:
+    """The streams of an Estimate; a random error that comes from none has one without a name."""
+    if e.streams or e.kind == "exact" or not validating(e.stderr) or not bool((e.stderr > 0).any()):
+        return e.streams
+    return (_UNNAMED,)
+
+
+def _rounding(value: Tensor, *operands: Tensor) -> Tensor:
+    """The rounding of a value, and nothing for an infinity that came in as one (an overflow has an infinite error)."""
+    carried = torch.zeros_like(value, dtype=torch.bool)
+    for operand in operands:
+        carried = carried | operand.detach().isinf()
+    error = rounding_error([value])
+    return torch.where(carried & value.detach().isinf(), torch.finfo(value.dtype).tiny, error)
 
 
 def _times(a: Tensor, b: Tensor) -> Tensor:
@@ -498,15 +571,23 @@ def _times(a: Tensor, b: Tensor) -> Tensor:
 def _combined(
     first: Estimate, second: Estimate, value: Tensor, stderr: Tensor, error: Tensor, kind: str, units: str
 ) -> Estimate:
+    info = _shared_info((first, second))
+    method = combined_method(first.method, second.method)
+    streams = tuple(dict.fromkeys(_streams(first) + _streams(second)))
+    return first._derived(value, stderr, error, kind=kind, method=method, units=units, streams=streams, info=info)
+
+
+def _shared_info(members: Sequence[Estimate]) -> dict[str, Any]:
+    """What a combination keeps: the smallest number of samples, and whether all converged."""
     info: dict[str, Any] = {}
-    sizes = [e.info["n"] for e in (first, second) if "n" in e.info]
+    sizes = [
+        n.min().item() if isinstance(n, Tensor) else n for n in (e.info.get("n") for e in members) if n is not None
+    ]
     if sizes:
         info["n"] = min(sizes)
-    if not (first.converged and second.converged):
+    if not all(e.converged for e in members):
         info["converged"] = False
-    method = combined_method(first.method, second.method)
-    streams = tuple(dict.fromkeys(first.streams + second.streams))
-    return first._derived(value, stderr, error, kind=kind, method=method, units=units, streams=streams, info=info)
+    return info
 
 
 def _common_units(first: Estimate, second: Estimate) -> str:

@@ -42,3 +42,17 @@ def test_traced_numbers_have_a_repr():
     seen = []
     torch.func.vmap(lambda v: seen.append(repr(Estimate(v))) or v)(torch.ones(2))
     assert seen and "nat" in seen[0]
+
+
+def test_a_zero_known_very_well_is_short():
+    assert with_uncertainty(0.0, 2.3e-308) == "0 +- 2.3e-308"
+    assert with_uncertainty(0.0, 0.2) == "0.00 +- 0.2"
+
+
+def test_an_infinity_that_is_not_certain_says_so():
+    assert with_uncertainty(math.inf, math.inf) == "inf +- inf" and with_uncertainty(math.inf, 1e-300) == "inf"
+
+
+def test_odd_sample_numbers_do_not_break_the_line():
+    for n in (math.nan, math.inf):
+        assert "n=" not in repr(Estimate(1.0, info={"n": n}))
