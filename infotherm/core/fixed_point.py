@@ -48,7 +48,7 @@ def solve_fixed_point(
 
     Plain damped steps x + damping (g(x) - x), and Anderson extrapolations from the last `memory` points. An
     extrapolation is kept only if it lowers the residual |g(x) - x|; otherwise the next step is a plain one. When a
-    plain step raises the residual the damping of this batch element is halved, when it lowers it the damping recovers.
+    plain step raises the residual and turns it, the steps of this batch element are halved; they recover with success.
 
     Parameters
     ----------
@@ -149,8 +149,11 @@ def _solve(
         new_size = torch.linalg.vector_norm(new, dim=-1)
         falls = finite & (new_size < size)
         accepted = (falls | ~accelerated) & ~done
-        # a plain step is always taken, else nothing would move; how far the next one goes depends on its success
-        step = torch.where(done | accelerated, step, torch.where(falls, (2 * step).clamp_max(damping), step / 2))
+        # A plain step is always taken, else nothing would move. If it raised the residual and turned it, the iteration
+        # overshoots: the next ones are shorter, until they succeed.
+        overshoots = ~falls & ((new * r).sum(-1) < 0.9 * new_size * size)
+        longer = torch.where(falls, (2 * step).clamp_max(damping), step)
+        step = torch.where(done | accelerated, step, torch.where(overshoots, step / 2, longer))
         step = step.clamp_min(damping / 1024)
         extrapolate = falls | ~accelerated
         keep = finite.unsqueeze(-1) & ~done.unsqueeze(-1)

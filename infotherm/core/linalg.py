@@ -98,6 +98,9 @@ def symmetrise_checked(C: Tensor, name: str = "C") -> Tensor:
         if not bool(_certified(scaled)[1].all()):
             smallest = torch.linalg.eigvalsh(scaled)[..., 0]
             bad = smallest < -(64 * dim * eps + dim * asymmetry)
+            # a coordinate without variance has no covariances either
+            still = (variances == 0).unsqueeze(-1) & (symmetric.abs() > 64 * eps**0.5 * scale)
+            bad = bad | still.any((-2, -1))
             if bool(bad.any()):
                 at = _first(bad)
                 plain = torch.linalg.eigvalsh(symmetric[at])[0].item()

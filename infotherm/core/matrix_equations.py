@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -62,7 +64,8 @@ def lyapunov(A: Tensor, Q: Tensor) -> Tensor:
             raise ValueError(_NO_SOLUTION) from None
     else:
         X = _Lyapunov.apply(A, Q)
-    symmetric = validating(Q) and bool((Q == Q.mT).all())
+    rounding = 8 * torch.finfo(Q.dtype).eps * Q.detach().abs().amax() if validating(Q) and Q.numel() else 0.0
+    symmetric = validating(Q) and bool(((Q - Q.mT).abs() <= rounding).all())
     return (X + X.mT) / 2 if symmetric else X
 
 
@@ -87,7 +90,14 @@ class _Lyapunov(torch.autograd.Function):
         from scipy.linalg import solve_continuous_lyapunov
 
         flat = zip(A.reshape(-1, *A.shape[-2:]), Q.reshape(-1, *Q.shape[-2:]), strict=True)
-        solved = [solve_continuous_lyapunov(a.detach().cpu().numpy(), q.detach().cpu().numpy()) for a, q in flat]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)  # scipy warns, and solves a perturbed equation
+            try:
+                solved = [
+                    solve_continuous_lyapunov(a.detach().cpu().numpy(), q.detach().cpu().numpy()) for a, q in flat
+                ]
+            except (RuntimeWarning, np.linalg.LinAlgError):
+                raise ValueError(_NO_SOLUTION) from None
         X = torch.stack([torch.from_numpy(x) for x in solved]).reshape(Q.shape).to(Q)
         if not bool(torch.isfinite(X).all()):
             raise ValueError(_NO_SOLUTION)
