@@ -117,15 +117,14 @@ def _agreement(ax: Axes, rows: Sequence[Sequence[Case]]) -> None:
     ax.set_xscale("log")
     top = _FLOOR * 10
     for y, cases in enumerate(rows):
-        for case in cases:
-            tolerance = 0.0 if math.isnan(case.tolerance) else case.tolerance
-            allowed = max(case.slack_error + tolerance + 2 * case.slack_stderr, _FLOOR)
-            difference = max(abs(case.slack), _FLOOR)
-            if math.isfinite(allowed):
-                ax.plot([_FLOOR, allowed], [y, y], color=COLOURS[case.outcome], linewidth=5, alpha=0.16, zorder=1)
-                ax.plot(allowed, y, "|", color=COLOURS[case.outcome], markersize=8, alpha=0.7)
-                top = max(top, allowed)
-            ax.plot(difference, y, "o", color=COLOURS[case.outcome], markersize=4.5, alpha=0.85, markeredgewidth=0)
-            top = max(top, difference)
+        allowed = [max(case.allowed, _FLOOR) for case in cases]
+        widest = max((a for a in allowed if math.isfinite(a)), default=_FLOOR)
+        ax.plot([_FLOOR, widest], [y, y], color=COLOURS[cases[0].outcome], linewidth=5, alpha=0.16, zorder=1)
+        for case, limit in zip(cases, allowed, strict=True):
+            colour, difference = COLOURS[case.outcome], max(abs(case.slack), _FLOOR)
+            if math.isfinite(limit):
+                ax.plot(limit, y, "|", color=colour, markersize=8, alpha=0.7)
+            ax.plot(difference, y, "o", color=colour, markersize=4.5, alpha=0.85, markeredgewidth=0)
+            top = max(top, widest, difference)
     ax.set_xlim(_FLOOR, top * 10)
     ax.set_xlabel("identities: |left - right| (dot) and what the errors allow (bar)", loc="right")

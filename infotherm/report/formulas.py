@@ -25,6 +25,8 @@ _SPELLINGS = {
 }
 _MACRO = re.compile("|".join(re.escape(macro) + "(?![a-zA-Z])" for macro in _SPELLINGS))
 _BARE_FRACTION = re.compile(r"\\frac\s*(\w)\s*(\w)")
+# Words among the symbols are set upright; two letters may be two indices.
+_WORD = re.compile(r"(?<=_\{)([A-Za-z]{3,}|eq)(?=\})|(?<![\\A-Za-z{])(KL)(?![A-Za-z])")
 _MATH = re.compile(r"\$([^$]+)\$")
 
 
@@ -48,7 +50,8 @@ def _formula(latex: str) -> Markup:
     from matplotlib.textpath import text_to_path
 
     spelled = _MACRO.sub(lambda found: _SPELLINGS[found.group()], latex)
-    spelled = "$" + _BARE_FRACTION.sub(r"\\frac{\1}{\2}", spelled) + "$"
+    spelled = _BARE_FRACTION.sub(r"\\frac{\1}{\2}", spelled)
+    spelled = "$" + _WORD.sub(lambda word: rf"\mathrm{{{word.group()}}}", spelled) + "$"
     font = FontProperties(size=_POINTS_PER_EM, math_fontfamily="stix")
     try:
         width, height, depth = text_to_path.get_text_width_height_descent(spelled, font, True)

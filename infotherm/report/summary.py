@@ -56,11 +56,16 @@ class Case:
         return f"{kind} {method}" + (f" | {other_method}" if method != other_method else "")
 
     @property
+    def allowed(self) -> float:
+        """The largest difference of an identity's sides that its errors and its tolerance explain."""
+        tolerance = 0.0 if math.isnan(self.tolerance) else self.tolerance
+        return self.slack_error + tolerance + 2 * self.slack_stderr
+
+    @property
     def margin(self) -> float:
         """How far from failing, as a fraction: 1 - |slack| / allowed for an identity, slack / larger side else."""
         if self.relation == "==":
-            allowed = self.slack_error + (0.0 if math.isnan(self.tolerance) else self.tolerance) + 2 * self.slack_stderr
-            return 1 - abs(self.slack) / allowed if allowed > 0 else (1.0 if self.slack == 0 else -math.inf)
+            return 1 - abs(self.slack) / self.allowed if self.allowed > 0 else (1.0 if self.slack == 0 else -math.inf)
         scale = max(abs(self.lhs_value), abs(self.rhs_value))
         return self.slack / scale if scale > 0 else 0.0
 

@@ -33,6 +33,24 @@ def test_formulas_are_drawn_as_well_formed_svg(formula):
     assert y <= min(-n for n in numbers[1::2]) + 0.01 and max(-n for n in numbers[1::2]) <= y + height + 0.01
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("S_{tot}", r"S_{\mathrm{tot}}"),
+        ("p_{eq}", r"p_{\mathrm{eq}}"),
+        (r"KL(p \| q)", r"\mathrm{KL}(p \| q)"),
+        (r"\tfrac12", r"\frac{1}{2}"),
+        (r"a \le b", r"a \leq b"),
+    ],
+)
+def test_common_spellings_are_understood(typed, meant):
+    def drawn(formula):
+        return re.search(r' d="([^"]*)"', render_statement(f"${formula}$"))[1]  # type: ignore[index]
+
+    assert drawn(typed) == drawn(meant)
+    assert drawn("x_{ij}") != drawn(r"x_{\mathrm{ij}}")
+
+
 def test_a_formula_that_cannot_be_drawn_is_shown_as_its_source():
     assert render_statement(r"$\begin{matrix}<b>$") == r"<code>\begin{matrix}&lt;b&gt;</code>"
 
