@@ -26,8 +26,8 @@ def in_space(
     moments = [_moments(law, shape, dtype) for law in over]
     known = [m for m in moments if m is not None]
     if known and bool((torch.isinf(lower) & torch.isinf(upper)).all()):
-        centre = sum(mean for mean, _ in known) / len(known)
-        spread = sum(cov + _outer(mean - centre) for mean, cov in known) / len(known)
+        centre = torch.stack([mean for mean, _ in known]).mean(0)
+        spread = torch.stack([cov + _outer(mean - centre) for mean, cov in known]).mean(0)
         factor, failed = torch.linalg.cholesky_ex(spread)
         if not bool(failed.any()):
             return _whitened(g, noise, known, centre, factor, tolerance)

@@ -229,11 +229,11 @@ def pairwise_bounds(p: GaussianMixture, *, bound: str = "lower") -> Estimate:
     if bound not in ("lower", "upper"):
         raise ValueError(f"bound must be 'lower' or 'upper'; got {bound!r}")
     inner, inner_error = gaussian_entropy(p.components)
-    ones = [_reshaped(p, axis) for axis in (-1, -2)]
+    rows, columns = _reshaped(p, -1), _reshaped(p, -2)
     bounds = {}
     for kind in ("lower", "upper"):
         # Chernoff's distance at 1/2 is half the Renyi divergence of order 1/2
-        distance, doubt = gaussian_renyi(*ones, 0.5) if kind == "lower" else gaussian_kl(*ones)
+        distance, doubt = gaussian_renyi(rows, columns, 0.5) if kind == "lower" else gaussian_kl(rows, columns)
         if kind == "lower":
             distance, doubt = distance / 2, doubt / 2
         weights = p.weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -10,9 +11,10 @@ from torch import Tensor
 from infotherm.core.rounding import rounding_error
 from infotherm.distributions.gaussian import Gaussian
 from infotherm.distributions.gaussian_forms import gaussian_kl
-from infotherm.distributions.gaussian_known import Known, excess, known, settled
+from infotherm.distributions.gaussian_known import Known, excess, known
 
 Number = tuple[Tensor, Tensor]
+Form = Callable[[Gaussian, Gaussian], Number]
 
 
 def gaussian_renyi(p: Gaussian, q: Gaussian, order: float) -> Number:
@@ -236,26 +238,26 @@ def _between_roots(first: Known, second: Known, same: Tensor) -> Tensor:
     return (inside - outside).abs()
 
 
-def _elementwise(p: Gaussian, q: Gaussian, form: object, apart: float) -> Number:
+def _elementwise(p: Gaussian, q: Gaussian, form: Form, apart: float) -> Number:
     """A closed form for laws of which some are singular: on the common support, or its value for disjoint ones."""
     batch = torch.broadcast_shapes(p.batch_shape, q.batch_shape)
     first, second = p.expand(batch), q.expand(batch)
     divergence, doubt = gaussian_kl(first, second)
     values, errors = [], []
     for i in range(batch.numel()):
-        pair = [_member(law, i) for law in (first, second)]
-        value, error = _one(*pair, divergence.reshape(-1)[i], doubt.reshape(-1)[i], form, apart)
+        one, other = _member(first, i), _member(second, i)
+        value, error = _one(one, other, divergence.reshape(-1)[i], doubt.reshape(-1)[i], form, apart)
         values.append(value)
         errors.append(error)
     return torch.stack(values).reshape(batch), torch.stack(errors).reshape(batch)
 
 
-def _one(p: Gaussian, q: Gaussian, divergence: Tensor, doubt: Tensor, form: object, apart: float) -> Number:
+def _one(p: Gaussian, q: Gaussian, divergence: Tensor, doubt: Tensor, form: Form, apart: float) -> Number:
     tiny = torch.finfo(p.dtype).tiny
     if p._regular and q._regular:
-        return form(p, q)  # type: ignore[operator]
+        return form(p, q)
     if torch.isinf(doubt):
-        return settled(divergence.new_tensor(0.0), divergence.new_tensor(math.inf), None, None, math.inf)
+        return divergence.new_tensor(0.0), divergence.new_tensor(math.inf)
     if torch.isinf(divergence):
         return divergence.new_tensor(apart), divergence.new_tensor(tiny)
     # one affine support: orthonormal coordinates on it
@@ -264,7 +266,7 @@ def _one(p: Gaussian, q: Gaussian, divergence: Tensor, doubt: Tensor, form: obje
         return divergence.new_tensor(0.0), divergence.new_tensor(tiny)
     basis = torch.linalg.svd(p.factor.detach(), full_matrices=False)[0][:, :rank]
     reduced = [Gaussian.from_factor(basis.mT @ law.mean, basis.mT @ law.factor) for law in (p, q)]
-    value, error = form(*reduced)  # type: ignore[operator]
+    value, error = form(reduced[0], reduced[1])
     eps = torch.finfo(p.dtype).eps
     return value, error + 64 * eps * p.dim * (1 + value.detach().abs())
 

@@ -25,7 +25,7 @@ from infotherm.information.comparisons import (
 from infotherm.information.divergences import disjoint, kl
 from infotherm.information.expectations import DEFAULT_SAMPLES, draw, sample_mean, with_score_gradient
 from infotherm.information.gaussian_pairs import gaussian_renyi, gaussian_supremum
-from infotherm.information.integrals import total
+from infotherm.information.integrals import aligned, total
 from infotherm.information.perspectives import power
 from infotherm.information.supports import check_pair, require_sampler
 
@@ -144,13 +144,14 @@ def _largest_ratio(p: Distribution, q: Distribution) -> Estimate:
         log_p, log_q = (log.flatten(-p.dim) for log in torch.broadcast_tensors(p.log_pmf, q.log_pmf))
         axis = -1
     else:
-        x = p.enumerate_support()
+        x = aligned(p.enumerate_support().reshape(-1, *p.batch_shape, p.dim).to(p.dtype), 1, len(check_pair(p, q)))
         log_p, log_q = torch.broadcast_tensors(p.log_prob(x), q.log_prob(x))
         axis = 0
     present = ~torch.isneginf(log_p)
     ratio = torch.where(present, torch.where(present, log_p, 0.0) - torch.where(present, log_q, 0.0), -math.inf)
     value, where = ratio.max(axis, keepdim=True)
-    size = sum(torch.where(torch.isfinite(log), log, 0.0).abs().gather(axis, where) for log in (log_p, log_q))
+    finite = (torch.where(torch.isfinite(log), log, 0.0).abs() for log in (log_p, log_q))
+    size = torch.stack([log.gather(axis, where) for log in finite]).sum(0)
     eps, tiny = torch.finfo(value.dtype).eps, torch.finfo(value.dtype).tiny
     value, error = value.squeeze(axis), (4 * eps * (1 + size.detach())).squeeze(axis)
     return with_reason(Estimate(value, error=torch.where(torch.isinf(value.detach()), tiny, error)))
