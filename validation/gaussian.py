@@ -7,6 +7,7 @@ import math
 import torch
 
 import infotherm as it
+import infotherm.replica as rp
 from infotherm.core.verdict import Verdict, decide
 from infotherm.studies import Context, Study
 
@@ -16,7 +17,7 @@ study = Study(
     source="closed forms, each by two routes through different theories",
 )
 
-pr, th, tr, tm, rp = it.processes, it.thermodynamics, it.transport, it.therml, it.replica
+pr, th, tr, tm = it.processes, it.thermodynamics, it.transport, it.therml
 
 
 def start(context: Context) -> it.Gaussian:

@@ -198,6 +198,7 @@ def falls(context: Context) -> dict[str, Verdict]:
     for t in times:
         channel = process.transition(0.0, t)
         information = it.mutual_information(channel.joint(MIXTURE), "x", "y")
+        assert channel.gain is not None and channel.noise_variance is not None
         snr = (channel.gain.square() / channel.noise_variance).item()
         verdicts[f"two routes, t = {t}"] = decide(
             information, information_from_mmse(MIXTURE, snr), "==", tolerance=1e-7

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.distributions import constraints
 
 from infotherm.core.tensors import Generator, validating
 
@@ -53,7 +54,7 @@ class Distribution(torch.distributions.Distribution):
     @property
     def support(self) -> Any:  # type: ignore[override]
         """The support as torch's constraint (real vectors unless a subclass says otherwise)."""
-        return torch.distributions.constraints.real_vector
+        return constraints.real_vector
 
     @property
     def covariance(self) -> Tensor:

@@ -72,10 +72,10 @@ def expected_logs(pmf: Tensor, logs: Sequence[Tensor], axes: int) -> Estimate:
     """sum pmf * (sum of logs) with its rounding: 0 log 0 = 0, and a probability is known to one rounding."""
     dims = tuple(range(-axes, 0))
     weighted = [pmf * log for log in logs]
-    value = sum(weighted).sum(dims) if axes else sum(weighted)  # type: ignore[union-attr]
+    value = torch.stack(weighted).sum(0).sum(dims)
     sizes = [w.abs().sum(dims) for w in weighted]
-    # a marginal is a sum of up to pmf[...].numel() terms, so that its logarithm moves by that many roundings of one
-    count = math.prod(pmf.shape[-axes:]) if axes else 1
+    # a marginal is a pairwise sum of up to `count` terms: its logarithm moves by log2(count) roundings of one
+    count = math.prod(pmf.shape[-axes:])
     slope = torch.ones_like(value) * len(logs) * (1 + math.log2(max(count, 2)))
     return exact(value, error=rounding_error(sizes, [(slope, torch.ones_like(value))]))
 
