@@ -71,13 +71,14 @@ def test_gibbs_inequality_for_pmfs(pair):
 
 
 @given(gaussian_pairs())
+@settings(max_examples=20)
 def test_gibbs_inequality_for_gaussians(pair):
     p, q = pair
     assert kl(p, q).value >= 0 and kl(p, p).value == 0
 
 
 @given(gaussian_pairs())
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_an_invertible_map_keeps_it_within_the_errors(pair):
     """Data processing holds with equality: with the rounding of the arithmetic alone it would seem violated."""
     p, q = pair
@@ -92,7 +93,7 @@ def test_an_invertible_map_keeps_it_within_the_errors(pair):
 def test_without_sensitivities_data_processing_would_be_violated():
     """The cure of the trap above is needed: the rounding of the arithmetic alone is exceeded in many random cases."""
     violated = 0
-    for seed in range(100):
+    for seed in range(60):
         g = torch.Generator().manual_seed(seed)
         roots = torch.randn(3, 3, 3, generator=g, dtype=float64)
         laws = [Gaussian(r[0], r @ r.mT + 0.1 * torch.eye(3, dtype=float64)) for r in roots[:2]]
@@ -102,7 +103,7 @@ def test_without_sensitivities_data_processing_would_be_violated():
         assert abs(before.value - after.value) <= before.error + after.error
         arithmetic = 4 * EPS * (before.value + after.value)
         violated += int(after.value > before.value + arithmetic)
-    assert violated >= 6
+    assert violated >= 4
 
 
 @pytest.mark.parametrize("scale", [-3.0, 1e-6, 1e6])
@@ -116,6 +117,7 @@ def test_an_affine_map_keeps_the_integral_within_the_errors(scale):
 
 
 @given(pmf_pairs(), st.randoms(use_true_random=False))
+@settings(max_examples=20)
 def test_relabelling_keeps_it(pair, random):
     p, q = pair
     order = list(range(len(p.pmf)))
@@ -128,6 +130,7 @@ def test_relabelling_keeps_it(pair, random):
 
 
 @given(pmf_pairs(zeros=False), pmf_pairs(zeros=False))
+@settings(max_examples=20)
 def test_products_add(first, second):
     product = [Discrete(a.pmf[:, None] * b.pmf, parts=("x", "y")) for a, b in zip(first, second, strict=True)]
     whole, parts = kl(*product), kl(*first) + kl(*second)
@@ -354,6 +357,7 @@ def test_the_global_generator_is_left_alone_when_one_is_given():
 
 
 @given(pmf_pairs())
+@settings(max_examples=20)
 def test_jensen_shannon_is_symmetric_and_at_most_log_two(pair):
     forward, backward = jensen_shannon(*pair), jensen_shannon(*reversed(pair))
     assert forward.value == backward.value
@@ -361,6 +365,7 @@ def test_jensen_shannon_is_symmetric_and_at_most_log_two(pair):
 
 
 @given(pmf_pairs(), pmf_pairs())
+@settings(max_examples=20)
 def test_its_root_is_a_metric(first, second):
     size = min(len(first[0].pmf), len(second[0].pmf))
     p, q, r = (Discrete((law.pmf[:size] + 1e-9) / (law.pmf[:size] + 1e-9).sum()) for law in (*first, second[0]))

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 import torch.distributions as td
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infotherm.distributions import Discrete, Empirical, Gaussian, GaussianMixture, SpikeSlab
@@ -54,16 +54,19 @@ def inequalities(p, q):
 
 
 @given(pmf_pairs())
+@settings(max_examples=20)
 def test_inequalities_for_pmfs(pair):
     inequalities(*pair)
 
 
 @given(scalar_gaussians())
+@settings(max_examples=20)
 def test_inequalities_for_gaussians(pair):
     inequalities(*pair)
 
 
 @given(pmf_pairs())
+@settings(max_examples=20)
 def test_symmetry_and_zero(pair):
     p, q = pair
     for distance in (total_variation, hellinger):
@@ -73,6 +76,7 @@ def test_symmetry_and_zero(pair):
 
 
 @given(pmf_pairs(), pmf_pairs())
+@settings(max_examples=20)
 def test_distances_obey_the_triangle_inequality(first, second):
     size = min(len(first[0].pmf), len(second[0].pmf))
     p, q, r = (Discrete((x.pmf[:size] + 1e-9) / (x.pmf[:size] + 1e-9).sum()) for x in (*first, second[0]))
