@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from infotherm.channels import DiscreteChannel as DiscreteChannel
     from infotherm.channels import LinearGaussianChannel as LinearGaussianChannel
     from infotherm.core.estimate import Estimate as Estimate
-    from infotherm.core.quantity import explain as explain
+    from infotherm.core.quantity import Explanation
     from infotherm.core.verdict import Verdict as Verdict
     from infotherm.core.verdict import decide as decide
     from infotherm.core.verdict import holm as holm
@@ -60,7 +60,6 @@ _ROOMS = ("bounds", "estimators", "plots", "processes", "replica", "studies", "t
 _HOMES = {
     "channels": "DiscreteChannel LinearGaussianChannel",
     "core.estimate": "Estimate",
-    "core.quantity": "explain",
     "core.verdict": "Verdict decide holm",
     "distributions": "Discrete Distribution Empirical Gaussian GaussianMixture LogDensity Rademacher SpikeSlab "
     "as_distribution",
@@ -71,7 +70,26 @@ _HOMES = {
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = ["__version__", *_ROOMS, *_NAMES]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["__version__", "explain", *_ROOMS, *_NAMES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def explain(name: str, *args: Any, **options: Any) -> Explanation:
+    """Which rules of the quantity `name` fit these arguments, which is taken, and why not the others.
+
+    Raises
+    ------
+    KeyError
+        For an unknown quantity, with the nearest names.
+
+    Examples
+    --------
+    >>> from infotherm import Gaussian
+    >>> explain("entropy", Gaussian(0.0, 1.0)).taken.method
+    'closed-form'
+    """
+    for room in ("information", "transport"):  # quantities are known once their room is loaded
+        import_module(f"infotherm.{room}")
+    return import_module("infotherm.core.quantity").explain(name, *args, **options)
 
 
 def __getattr__(name: str) -> Any:

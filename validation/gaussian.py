@@ -272,7 +272,7 @@ def _network_at(noise: torch.Tensor) -> rp.Network:
     source="de Bruijn's identity joins them",
 )
 def four_theories(context: Context) -> dict[str, Verdict]:
-    n, first, last = 300, 0.1, 1.0
+    n, first, last = 200, 0.1, 1.0
     weights = torch.randn(n, n, dtype=torch.float64, generator=context.generator, device=context.device) / n**0.5
     eye = torch.eye(n, dtype=torch.float64, device=context.device)
     data = it.Gaussian.from_factor(weights.new_zeros(n), weights)

@@ -299,3 +299,30 @@ def torch_entropies(context: Context) -> dict[str, Verdict]:
         type(law).__name__: decide(it.entropy(law, method="closed-form"), it.entropy(law, method="quadrature"), "==")
         for law in laws
     }
+
+
+@study.claim(
+    "kl-of-torch",
+    statement="every closed-form divergence that torch registers between these univariate families against quadrature",
+    source="torch.distributions.kl",
+    level="full",
+)
+def torch_divergences(context: Context) -> dict[str, Verdict]:
+    import torch.distributions as td
+
+    a = torch.tensor([0.6, 1.1], dtype=torch.float64)
+    b = torch.tensor([1.3, 0.8], dtype=torch.float64)
+    laws = [
+        td.Beta(a + 0.5, b + 0.7), td.Cauchy(a, b), td.Exponential(b), td.Gamma(a + 1, b), td.Gumbel(a, b),
+        td.HalfNormal(b), td.Laplace(a, b), td.LogNormal(a, b), td.Normal(a, b), td.Pareto(b, a + 2.6),
+        td.Uniform(a / 4, a / 4 + b / 4), td.Weibull(a + 0.7, b + 1),
+    ]  # fmt: skip
+    verdicts = {}
+    for p in laws:
+        for q in laws:
+            taken = it.explain("kl", p, q).taken
+            if taken is not None and taken.method == "closed-form" and p is not q:
+                closed, integral = it.kl(p, q), it.kl(p, q, method="quadrature")
+                if bool(torch.isfinite(closed.value).all()):
+                    verdicts[f"{type(p).__name__} and {type(q).__name__}"] = decide(closed, integral, "==")
+    return verdicts
