@@ -1,4 +1,4 @@
-"""What the adaptive integrators stand on: nested rules, and maps from reference panels to ranges, infinite ones too.
+"""Maps from reference panels to ranges, infinite ones too: what the adaptive integrators cut.
 
 A range is cut at its breakpoints into *intervals*; every interval is the image of the reference coordinate u in (0, 1),
 and is bisected there into *panels*. The panels are therefore the same for a whole batch, while their images differ from
@@ -9,88 +9,14 @@ singularity at an end is resolved to the smallest numbers and not only to one un
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from infotherm.core.rules import PROBES, Nested
+
 Singular = Literal["lower", "upper", "both"] | None
-
-# Non-negative nodes and weights of the Kronrod rules on [-1, 1], every second node being one of the Gauss rule inside
-# (from the Stieltjes polynomials at 60 digits; Kronrod 1965, and table in QUADPACK, Piessens et al. 1983).
-_KRONROD = {
-    15: (
-        (0.0, 0.20948214108472782801),
-        (0.2077849550078984676, 0.20443294007529889241),
-        (0.40584515137739716691, 0.19035057806478540991),
-        (0.58608723546769113029, 0.16900472663926790283),
-        (0.74153118559939443986, 0.14065325971552591875),
-        (0.86486442335976907279, 0.10479001032225018384),
-        (0.94910791234275852453, 0.063092092629978553291),
-        (0.99145537112081263921, 0.022935322010529224964),
-    ),
-    21: (
-        (0.0, 0.14944555400291690566),
-        (0.14887433898163121088, 0.14773910490133849137),
-        (0.29439286270146019813, 0.1427759385770600808),
-        (0.4333953941292471908, 0.13470921731147332593),
-        (0.56275713466860468334, 0.12349197626206585108),
-        (0.67940956829902440623, 0.1093871588022976419),
-        (0.78081772658641689706, 0.093125454583697605535),
-        (0.86506336668898451073, 0.075039674810919952767),
-        (0.930157491355708226, 0.054755896574351996031),
-        (0.97390652851717172008, 0.032558162307964727479),
-        (0.99565716302580808074, 0.011694638867371874278),
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Nested:
-    """A Kronrod rule on (0, 1) with its error functionals: nodes u, complements 1 - u, weights, and null rules.
-
-    `null[0]` is Kronrod minus Gauss. It is the only even functional on these nodes that annihilates all polynomials
-    below its degree; `null[1]` is orthogonal to it and of two degrees less. An integrand that one of them misses by
-    chance (a kink at an unlucky place) is seen by the other.
-    """
-
-    nodes: Tensor
-    complements: Tensor
-    weights: Tensor
-    null: Tensor
-
-    def to(self, dtype: torch.dtype, device: torch.device) -> Nested:
-        return Nested(*(t.to(device) for t in (self.nodes, self.complements)), *self._cast(dtype, device))
-
-    def _cast(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-        return self.weights.to(dtype=dtype, device=device), self.null.to(dtype=dtype, device=device)
-
-
-@cache
-def kronrod(points: int) -> Nested:
-    """The nested rule with 15 or 21 points on (0, 1), in float64 on the CPU; exact to degree 22 and 31."""
-    half = np.array(_KRONROD[points])
-    nodes = np.concatenate([-half[:0:-1, 0], half[:, 0]])
-    weights = np.concatenate([half[:0:-1, 1], half[:, 1]])
-    inner, inner_weights = np.polynomial.legendre.leggauss(points // 2)
-    gauss = np.zeros(points)
-    gauss[1::2] = inner_weights
-    if np.abs(nodes[1::2] - inner).max() > 1e-14:
-        raise AssertionError("the Kronrod table does not contain the Gauss nodes")
-    first = weights - gauss
-    # even functionals that annihilate the even Legendre polynomials up to two degrees less than the Gauss rule does
-    basis = np.polynomial.legendre.legvander(nodes, 2 * (points // 2) - 3)[:, ::2]
-    candidates = np.eye(points) + np.eye(points)[::-1]
-    constraints = np.column_stack([basis, first])
-    q, _ = np.linalg.qr(constraints)
-    left = candidates - q @ (q.T @ candidates)
-    second = left[:, np.argmax(np.linalg.norm(left, axis=0))]
-    second *= np.linalg.norm(first) / np.linalg.norm(second)
-    as64 = [torch.from_numpy(v.copy()) for v in ((1 + nodes) / 2, (1 - nodes) / 2, weights / 2)]
-    return Nested(*as64, torch.from_numpy(np.stack([first, second]) / 2))
-
 
 def breakpoint_tensor(breakpoints: Any, batch: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Breakpoints as a tensor (P, ...) that broadcasts against the batch after its first axis."""
@@ -144,7 +70,12 @@ class Axis:
             at = row(k == inner - 1)
             far, near = torch.where(at, ubar * ubar, far), torch.where(at, u * (1 + ubar), near)
             slope = torch.where(at, 2 * ubar, slope)
-        x = torch.where(near <= 0.5, start + width * near, start + width - width * far)
+        stop = start + width
+        x = torch.where(near <= 0.5, start + width * near, stop - width * far)
+        # a node that rounds to an end goes to the nearest number inside: f may be infinite or jump at the end itself
+        low, high = start.detach(), stop.detach()
+        x = torch.where(x.detach() <= low, start + (torch.nextafter(low, high) - low), x)
+        x = torch.where(x.detach() >= high, stop + (torch.nextafter(high, low) - high), x)
         weight = width * slope
         for tail, sign, rows, anchor in (
             (self.left, -1.0, k < 0, self.points[0]),
@@ -155,6 +86,14 @@ class Axis:
                 x = torch.where(rows, anchor + sign * self.scale * (ubar / u), x)
                 weight = torch.where(rows, torch.where(tail, self.scale / (u * u), 0.0), weight)
         return torch.where(weight == 0, self.inside, x), weight
+
+    def end(self, interval: Tensor, side: Tensor) -> Tensor:
+        """The lower (side 0) or upper end (side 1) of intervals, (Q, *batch); infinite for u = 0 of a tail."""
+        row = lambda mask: mask.reshape(-1, *(1,) * (self.points.ndim - 1))  # noqa: E731
+        k = interval - int(self.left is not None)
+        tail = ((k < 0) | (k >= self.points.shape[0] - 1)) & (side == 0)
+        at = torch.where(k < 0, 0, torch.where(k >= self.points.shape[0] - 1, k, k + side))
+        return torch.where(row(tail), torch.inf, self.points[at.clamp(0, self.points.shape[0] - 1)]).detach()
 
 
 def make_axis(
@@ -243,3 +182,12 @@ class Panels:
         """Nodes u and 1 - u, both (P, n), in float64."""
         u = self.start[:, None] + self.width[:, None] * rule.nodes
         return u, self.after[:, None] + self.width[:, None] * rule.complements
+
+    def beside_ends(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Which panels touch an end of their interval (0 or 1), and nodes u and 1 - u very near to it: (Q,), (Q,), (Q, 4)."""
+        left, right = (self.start == 0).nonzero()[:, 0], (self.after == 0).nonzero()[:, 0]
+        near = torch.tensor(PROBES, dtype=torch.float64, device=self.start.device)
+        u = torch.cat([self.width[left, None] * near, self.start[right, None] + self.width[right, None] * (1 - near)])
+        ubar = torch.cat([self.after[left, None] + self.width[left, None] * (1 - near), self.width[right, None] * near])
+        side = torch.cat([torch.zeros_like(left), torch.ones_like(right)])
+        return torch.cat([left, right]), side, u, ubar

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from infotherm.core.panels import Axis, Nested, Panels, Singular, breakpoint_tensor, kronrod, make_axis
+from infotherm.core.panels import Axis, Panels, Singular, breakpoint_tensor, make_axis
+from infotherm.core.rules import PROBES, Nested, kronrod, truncation
 from infotherm.core.tensors import validating
 
 # a panel narrower than this many units in the last place of its points is not cut further
@@ -42,16 +43,23 @@ class Integral:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Per panel: integral, truncation error, integral of |f|, rounding, and whether the panel may still be cut."""
+    """Per panel: integral, truncation error, integral of |f|, rounding, whether it may be cut, and f dx/du at its centre
+    and (2, ...) at its ends, NaN where the ends are not centres of earlier panels."""
 
     value: Tensor
     delta: Tensor
     size: Tensor
     rounding: Tensor
     divisible: Tensor
+    centre: Tensor
+    ends: Tensor
 
     def detach(self) -> _Sums:
-        return _Sums(self.value.detach(), self.delta, self.size, self.rounding, self.divisible)
+        return _Sums(self.value.detach(), *self._all()[1:])
+
+    def ends_of_halves(self) -> Tensor:
+        first = torch.stack([self.ends[:, 0], self.centre], 1)
+        return torch.cat([first, torch.stack([self.centre, self.ends[:, 1]], 1)])
 
     def __getitem__(self, which: Tensor) -> _Sums:
         return _Sums(*(t[which] for t in self._all()))
@@ -60,7 +68,7 @@ class _Sums:
         return _Sums(*(torch.cat(ts) for ts in zip(self._all(), *(o._all() for o in others), strict=True)))
 
     def _all(self) -> tuple[Tensor, ...]:
-        return self.value, self.delta, self.size, self.rounding, self.divisible
+        return self.value, self.delta, self.size, self.rounding, self.divisible, self.centre, self.ends
 
 
 def integrate(
@@ -175,7 +183,7 @@ def integrate(
             selected = torch.zeros_like(selected).index_fill(0, urgency.topk(room).indices, True)
         cut = panels[selected].halves()
         with torch.no_grad():
-            new = _sums(f, axis, cut, rule)
+            new = _sums(f, axis, cut, rule, sums[selected].ends_of_halves())
         evaluations += len(cut) * len(rule.nodes)
         panels, sums = panels[~selected].joined(cut), sums[~selected].joined(new)
     error = (delta + rounding).detach()
@@ -219,8 +227,7 @@ def _limits(lower: Any, upper: Any, breakpoints: Any) -> tuple[Tensor, Tensor, T
 
 def _to_cut(sums: _Sums, goal: Tensor, missed: Tensor) -> Tensor:
     """Panels whose error is more than their share of the goal of an element that is not done yet."""
-    eps = torch.finfo(sums.size.dtype).eps
-    share = torch.maximum(goal / (2 * sums.delta.shape[0]), 2 * eps * sums.size)
+    share = torch.maximum(goal / (2 * sums.delta.shape[0]), sums.rounding)
     wanted = (sums.delta > share) & missed
     divisible = sums.divisible.reshape(*sums.divisible.shape, *(1,) * (wanted.ndim - sums.divisible.ndim))
     return (wanted & divisible).reshape(len(sums.delta), -1).any(1)
@@ -232,44 +239,70 @@ def _only_rounding(delta: Tensor, sums: _Sums, missed: Tensor) -> bool:
     return not bool((missed & (delta > 1024 * eps * sums.size.sum(0))).any())
 
 
-def _sums(f: Callable[[Tensor], Tensor], axis: Axis, panels: Panels, rule: Nested) -> _Sums:
+def _sums(
+    f: Callable[[Tensor], Tensor], axis: Axis, panels: Panels, rule: Nested, ends: Tensor | None = None
+) -> _Sums:
     """The rule applied to every panel, in chunks of bounded memory."""
     per_panel = len(rule.nodes) * max(axis.scale.numel(), 1)
     step = max(1, _CHUNK // per_panel)
-    parts = [_chunk(f, axis, panels[slice(i, i + step)], rule) for i in range(0, len(panels), step)]
+    slices = [slice(i, i + step) for i in range(0, len(panels), step)]
+    parts = [_chunk(f, axis, panels[part], rule, None if ends is None else ends[part]) for part in slices]
     return parts[0].joined(*parts[1:]) if len(parts) > 1 else parts[0]
 
 
-def _chunk(f: Callable[[Tensor], Tensor], axis: Axis, panels: Panels, rule: Nested) -> _Sums:
-    x, weight = axis.map(panels.interval, *panels.reference(rule))
+def _chunk(f: Callable[[Tensor], Tensor], axis: Axis, panels: Panels, rule: Nested, ends: Tensor | None) -> _Sums:
     count, points, batch = len(panels), len(rule.nodes), axis.scale.shape
-    y = evaluate(f, x.reshape(count * points, *batch), (weight == 0).reshape(count * points, *batch))
+    x, weight = axis.map(panels.interval, *panels.reference(rule))
+    which, side, near, far = panels.beside_ends()
+    probe, probe_weight = axis.map(panels.interval[which], near, far)
+    nodes = torch.cat([x.reshape(-1, *batch), probe.reshape(-1, *batch)])
+    weights = torch.cat([weight.reshape(-1, *batch), probe_weight.reshape(-1, *batch)])
+    y = evaluate(f, nodes, weights == 0, checked=count * points)
     event = y.shape[1 + len(batch) :]
-    y = y.reshape(count, points, *batch, *event)
-    trailing = (1,) * len(event)
-    x, weight = x.reshape(*x.shape, *trailing), weight.reshape(*weight.shape, *trailing)
-    width = panels.width.to(weight.dtype).reshape(count, 1, *(1,) * (weight.ndim - 2))
-    weighted = y * (weight * width)
+    density = y * weights.reshape(*weights.shape, *(1,) * len(event))
+    density, beside = density.split([count * points, len(which) * probe.shape[1]])
+    density = density.reshape(count, points, *batch, *event)
+    width = panels.width.to(density.dtype).reshape(count, *(1,) * (density.ndim - 2))
     along = lambda vector, t: torch.tensordot(vector.to(t.dtype), t, dims=([-1], [1]))  # noqa: E731
-    value = along(rule.weights, weighted)
+    value = along(rule.weights, density) * width
     with torch.no_grad():
-        null = along(rule.null, weighted.detach())
-        size = along(rule.weights, weighted.detach().abs())
-        eps = torch.finfo(y.dtype).eps
-        position = x.detach().abs()
-        jumps = y.detach().diff(dim=1).abs() * torch.maximum(position[:, 1:], position[:, :-1])
-        used = (weight.detach() != 0).any(1)
-        rounding = 4 * eps * size + eps * torch.where(used, jumps.sum(1), 0.0)
+        density, beside, x = density.detach(), beside.detach(), x.detach()
+        size = along(rule.weights, density.abs()) * width
+        delta = truncation(along(rule.null, density)) * width
+        # What happens between the last node and the end of a panel is seen by no rule. Where a panel was cut the value
+        # at the end is known; at the end of an interval, where f may jump, it is probed beside the end. Both must lie
+        # on the polynomial through the nodes.
+        centre = density[:, points // 2]
+        if ends is None:
+            ends = torch.full((count, 2, *centre.shape[1:]), torch.nan, dtype=y.dtype, device=y.device)
+        missed = (along(rule.ends, density).movedim(0, 1) - ends).abs().nan_to_num(nan=0.0)
+        delta = delta + missed.sum(1) * rule.weights[0].to(y.dtype) * width
+        if len(which):
+            beside = beside.reshape(len(which), probe.shape[1], *batch, *event)
+            foreseen = torch.einsum("qjn,qn...->qj...", rule.probes[side].to(y.dtype), density[which])
+            # near an end at which f is singular the rounding of x shows in f
+            distance = (probe.detach() - axis.end(panels.interval[which], side).unsqueeze(1)).abs()
+            blur = 4 * torch.finfo(x.dtype).eps * probe.detach().abs() / distance
+            blur = torch.where(blur < 0.1, blur, torch.inf).reshape(*probe.shape, *(1,) * len(event))
+            surprise = (beside - foreseen).abs() - blur * beside.abs()
+            zone = torch.tensor((rule.nodes[0].item(), *PROBES[:-1]), dtype=y.dtype, device=y.device)
+            extra = along(zone, torch.where(torch.isfinite(surprise) & (surprise > 0), surprise, 0.0))
+            delta = delta.index_add(0, which, extra * width[which])
+        eps = max(torch.finfo(y.dtype).eps, torch.finfo(x.dtype).eps)
+        position, used = x.abs(), (weight.detach() != 0).any(1)
+        trailing = (1,) * len(event)
+        f_values = y.detach()[: count * points].reshape(density.shape)
+        moved = torch.maximum(position[:, 1:], position[:, :-1]).reshape(count, points - 1, *batch, *trailing)
+        rounding = 4 * eps * size + eps * (f_values.diff(dim=1).abs() * moved).sum(1) * used.reshape(*used.shape, *trailing)
         rounding = rounding + torch.finfo(y.dtype).tiny
-        span = (x.detach()[:, -1] - x.detach()[:, 0]).abs()
-        divisible = used & (span > _NARROWEST * eps * position.amax(1))
-        if event:
-            divisible = divisible.reshape(count, *batch)
-    return _Sums(value, null.square().sum(0).sqrt(), size, rounding, divisible)
+        divisible = used & ((x[:, -1] - x[:, 0]).abs() > _NARROWEST * torch.finfo(x.dtype).eps * position.amax(1))
+    return _Sums(value, delta, size, rounding, divisible, centre, ends)
 
 
-def evaluate(f: Callable[[Tensor], Tensor], x: Tensor, ignored: Tensor) -> Tensor:
+def evaluate(f: Callable[[Tensor], Tensor], x: Tensor, ignored: Tensor, checked: int | None = None) -> Tensor:
     """f(x), of x's shape with any event axes behind, finite; zero at nodes that are ignored (intervals without width).
+
+    Only the first `checked` nodes have to be finite.
 
     Raises
     ------
@@ -281,15 +314,12 @@ def evaluate(f: Callable[[Tensor], Tensor], x: Tensor, ignored: Tensor) -> Tenso
         raise TypeError(f"f must return a tensor; got {type(y).__name__}")
     if y.shape[: ignored.ndim] != ignored.shape:
         raise ValueError(f"f must map nodes of shape {tuple(x.shape)} to values (M, *batch, ...); got {tuple(y.shape)}")
-    ignored = ignored.reshape(*ignored.shape, *(1,) * (y.ndim - ignored.ndim))
-    y = torch.where(ignored, 0.0, y)
-    if validating(y) and not bool(torch.isfinite(y).all()):
-        where = torch.nonzero(~torch.isfinite(y))[0].tolist()
-        point = x[tuple(where[: x.ndim])] if x.ndim <= y.ndim else x[tuple(where)]
-        place = f" of batch element {where[1:]}" if y.ndim > 1 else ""
-        raise ValueError(
-            f"f must be finite inside the range; got {y[tuple(where)].item()} at x = {point.tolist()}{place}"
-        )
+    y = torch.where(ignored.reshape(*ignored.shape, *(1,) * (y.ndim - ignored.ndim)), 0.0, y)
+    if validating(y) and not bool(torch.isfinite(y[:checked]).all()):
+        where = torch.nonzero(~torch.isfinite(y[:checked]))[0].tolist()
+        place = f" of batch element {where[1 : ignored.ndim]}" if ignored.ndim > 1 else ""
+        point = x[tuple(where[: ignored.ndim])].tolist()
+        raise ValueError(f"f must be finite inside the range; got {y[tuple(where)].item()} at x = {point}{place}")
     return y
 
 
