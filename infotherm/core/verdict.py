@@ -158,6 +158,13 @@ def decide(lhs: Any, rhs: Any, relation: str = ">=", *, alpha: float = 0.01, tol
             raise ValueError(f"tolerance belongs to the relation '=='; got {relation!r}")
         if not bool((tolerance >= 0).all()):
             raise ValueError(f"tolerance must be >= 0; got {tolerance.tolist()}")
+        shape = np.broadcast_shapes(tuple(lhs.shape), tuple(rhs.shape))
+        try:
+            tolerance = tolerance.expand(shape)
+        except RuntimeError:
+            raise ValueError(
+                f"tolerance must broadcast to the shape {shape} of the sides; got {tuple(tolerance.shape)}"
+            ) from None
     slack = rhs - lhs if relation == "<=" else lhs - rhs
     evidence = _evidence(lhs, rhs, relation, tolerance)
     parts = {"slack": slack, "tightness": _tightness(lhs, rhs), "lhs": lhs, "rhs": rhs, "tolerance": tolerance}
@@ -215,6 +222,7 @@ def _evidence(lhs: Estimate, rhs: Estimate, relation: str, tolerance: Tensor | N
             raise ValueError("tolerance is required for '==' between sampled sides: the largest difference to accept")
         room = torch.zeros_like(slack) if tolerance is None else tolerance.to(slack)
         beyond = slack.abs() - room - error
+        known = known & ~beyond.isnan()  # an infinite difference against an infinite tolerance
         refutes = torch.where(slack > 0, torch.tensor(above), torch.tensor(below))
         p_holds = torch.where(sampled, _tail(room - error - slack.abs(), spread, n), (beyond > 0).to(slack))
         # either side may be broken, so that the two tails share the level
@@ -327,15 +335,19 @@ def _undecided_reason(
     sampled: bool,
 ) -> str:
     assert v.lhs is not None and v.rhs is not None
-    for side, (value, _, own_error), e in (("left", lhs, v.lhs), ("right", rhs, v.rhs)):
+    for side, (value, own_spread, own_error), e in (("left", lhs, v.lhs), ("right", rhs, v.rhs)):
         if math.isnan(value):
             return f"the {side} side is not a number"
         if not math.isfinite(own_error):
             return f"the error of the {side} side is not known (infinite)"
+        if not math.isfinite(own_spread):
+            return f"the standard error of the {side} side is not known (infinite)"
         if e.kind == "unknown":
             return f"the {side} side is of kind 'unknown': on which side of it the truth lies is not known"
     if math.isnan(slack):
         return "both sides are infinite"
+    if math.isinf(slack) and math.isinf(room):
+        return "the slack and the tolerance are both infinite"
     if not sampled or {v.lhs.kind, v.rhs.kind} & {"lower", "upper"}:
         kinds = f"the left side is of kind {v.lhs.kind!r} and the right of kind {v.rhs.kind!r}"
         return f"the slack is {slack:.3g}, but {kinds}: nothing follows from that"

@@ -348,3 +348,22 @@ def test_slack_is_differentiable():
     x = torch.tensor(2.0, dtype=F64, requires_grad=True)
     decide(Estimate(x * x), 1.0).slack.value.backward()
     assert x.grad.item() == 4.0
+
+
+def test_a_tolerance_fits_the_sides():
+    sides = torch.tensor([1.0, 1.5], dtype=torch.float64)
+    assert decide(sides, 1.0, "==", tolerance=[0.1, 0.6]).outcome == "holds"
+    for sides, tolerance in ((1.0, [0.1, 0.2]), ([1.0, 1.5], [0.1, 0.2, 0.3])):
+        with pytest.raises(ValueError, match="tolerance must broadcast"):
+            decide(sides, 1.0, "==", tolerance=tolerance)
+
+
+def test_an_infinite_difference_within_an_infinite_tolerance_decides_nothing():
+    verdict = decide(math.inf, 1.0, "==", tolerance=math.inf)
+    assert verdict.outcome == "undecided" and "both infinite" in verdict.reason
+
+
+def test_an_unknown_standard_error_is_the_reason():
+    side = Estimate(1.0, stderr=math.inf, kind="estimate", method="monte-carlo")
+    verdict = decide(side, 2.0, "==", tolerance=0.5)
+    assert verdict.outcome == "undecided" and "standard error of the left side" in verdict.reason
