@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -93,16 +94,19 @@ def _complete_rows(columns: Mapping[str, np.ndarray]) -> Table:
 def _read_csv(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            head = file.readline()
+            head = re.sub(r'"[^"]*"', "", file.readline())  # what is quoted does not separate
             delimiter = max(",;\t", key=head.count) if any(d in head for d in ",;\t") else None
             file.seek(0)
-            lines = csv.reader(file, delimiter=delimiter) if delimiter else (line.split() for line in file)
+            # strict: a quote that is never closed would swallow the rows after it
+            lines = csv.reader(file, delimiter=delimiter, strict=True) if delimiter else (line.split() for line in file)
             header = [cell.strip() for cell in next(iter(lines), [])]
             where = {name: header.index(_found(name, header, path)) for name in names}
             values: dict[str, list[float]] = {name: [] for name in names}
             for row, cells in enumerate(lines, start=2):
                 if not any(cell.strip() for cell in cells):
                     continue
+                if any(cell.strip() for cell in cells[len(header) :]):
+                    raise ValueError(f"{path}: line {row} holds {len(cells)} cells; the header names {len(header)}")
                 for name, index in where.items():
                     cell = cells[index].strip() if index < len(cells) else ""
                     values[name].append(_number(cell, path, name, row))
@@ -115,6 +119,8 @@ def _number(cell: str, path: Path, name: str, row: int) -> float:
     if cell.lower() in _BLANK:
         return np.nan
     try:
+        if "_" in cell:  # Python reads 1_5 as 15
+            raise ValueError
         return float(cell)
     except ValueError:
         raise ValueError(f"{path}: column {name!r} must be numeric; line {row} holds {cell!r}") from None
@@ -145,9 +151,14 @@ def _read_netcdf(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     try:
         with xarray.open_dataset(path, engine="h5netcdf") as data:
             arrays = {str(name): variable.values for name, variable in data.variables.items()}
+            along = {str(name): variable.dims[:1] for name, variable in data.variables.items()}
     except (ValueError, OSError, RuntimeError, KeyError, EOFError) as reason:
         raise ValueError(f"{path} is not a readable NetCDF file (truncated or foreign?): {reason}") from None
-    return _picked(arrays, names, path)
+    columns = _picked(arrays, names, path)
+    samples = {name: along.get(name, along.get(name.rpartition(":")[0])) for name in names}
+    if len(set(samples.values())) > 1:
+        raise ValueError(f"{path}: columns must lie along one dimension, or they are not paired; got {samples}")
+    return columns
 
 
 def _read_parquet(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -157,7 +168,8 @@ def _read_parquet(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     except ImportError:
         raise ValueError(f"{path}: Parquet files need pyarrow (pip install pyarrow)") from None
     try:
-        table = parquet.read_table(path)
+        known = parquet.read_schema(path).names
+        table = parquet.read_table(path, columns=[_found(name, known, path) for name in names])
     except (pyarrow.ArrowException, OSError) as reason:
         raise ValueError(f"{path} is not a readable Parquet file: {reason}") from None
     arrays = {name: table.column(name).to_numpy() for name in table.column_names}
@@ -185,13 +197,15 @@ def _picked(arrays: Mapping[str, np.ndarray], names: Sequence[str], path: Path) 
     return columns
 
 
-def _found(name: str, known: Sequence[str], path: Path) -> str:
+def _found(name: str, known: list[str], path: Path) -> str:
     if name not in known:
         near = get_close_matches(name, known, n=3)
         hint = (
             f"did you mean {' or '.join(near)}?" if near else f"its columns are {', '.join(list(known)[:20]) or 'none'}"
         )
         raise ValueError(f"{path} has no column {name!r}; {hint}")
+    if known.count(name) > 1:
+        raise ValueError(f"{path} has {known.count(name)} columns called {name!r}: which is meant is not known")
     return name
 
 

@@ -104,3 +104,46 @@ def test_missing_files_unknown_formats_and_repeats(folder):
     np.savez(folder / "unequal.npz", a=A, b=B[:3])
     with pytest.raises(ValueError, match="columns must have one length"):
         read_table(folder / "unequal.npz", ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("a,b,a\n1,2,3\n", "2 columns called 'a'"),
+        ("a,b\n1,5,2,5\n", "line 2 holds 4 cells; the header names 2"),
+        ('a,b,c\n1,2,"x\n3,4,y\n', "not a readable text table"),
+        ("a,b\n1_5,2\n", "column 'a' must be numeric; line 2 holds '1_5'"),
+    ],
+    ids=["repeated name", "more cells than names", "open quote", "underscore"],
+)
+def test_ambiguous_text_is_refused(tmp_path, text, message):
+    path = tmp_path / "data.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_table(path, ["a", "b"])
+
+
+def test_a_quoted_comma_does_not_separate(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text('"a,1";b\n1;2\n3;4\n')
+    assert read_table(path, ["a,1"]).columns["a,1"].tolist() == [1.0, 3.0]
+
+
+def test_variables_along_different_dimensions_are_not_paired(tmp_path):
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    path = tmp_path / "data.nc"
+    xarray.Dataset({"a": ("i", [1.0, 2.0]), "b": ("j", [1.0, 2.0])}).to_netcdf(path, engine="h5netcdf")
+    with pytest.raises(ValueError, match="along one dimension"):
+        read_table(path, ["a", "b"])
+
+
+def test_a_repeated_name_in_parquet_is_refused(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "data.parquet"
+    columns = [pyarrow.array([1.0, 2.0])] * 3
+    parquet.write_table(pyarrow.Table.from_arrays(columns, names=["a", "a", "b"]), path)
+    assert read_table(path, ["b"]).columns["b"].tolist() == [1.0, 2.0]
+    with pytest.raises(ValueError, match="2 columns called 'a'"):
+        read_table(path, ["a"])
