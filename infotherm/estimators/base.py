@@ -63,6 +63,21 @@ def require_varying(x: Tensor, name: str) -> None:
         raise ValueError(f"{name} must vary; its coordinate {constant[0]} is constant ({x[0, constant[0]].item()})")
 
 
+def require_independent(x: Tensor, name: str) -> None:
+    """Refuse coordinates of which one is a linear function of the others: there is no density.
+
+    Raises
+    ------
+    ValueError
+        When the standardised samples are of lower rank, up to 1e-12 of their size or the rounding of the samples.
+    """
+    centred = x - x.mean(0)
+    centred = centred / centred.abs().amax(0)
+    values = torch.linalg.svdvals(centred / centred.square().mean(0).sqrt())
+    if len(x) > x.shape[1] and bool(values[-1] <= 1e-12 * values[0]):
+        raise ValueError(f"the coordinates of {name} must be linearly independent: the law has no density")
+
+
 def stream_of_samples(*matrices: Tensor) -> str:
     """The name of the randomness in these samples: estimates from the same data are not independent."""
     digest = hashlib.blake2b(digest_size=8)

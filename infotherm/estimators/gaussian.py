@@ -109,7 +109,8 @@ def _corrected_entropy(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Unbiased entropy of Gaussian samples, each sample's Mahalanobis square, and the rounding error."""
     n, dim = x.shape
     centred = x - x.mean(0)
-    scale = centred.square().mean(0).sqrt()
+    size = centred.abs().amax(0)  # squares of very small or large samples are no numbers
+    scale = size * (centred / size).square().mean(0).sqrt()
     # a triangular factor of the standardised data: its diagonal gives the determinant without squaring the condition
     triangle = torch.linalg.qr(centred / scale, mode="r").R
     diagonal = triangle.diagonal().abs()
@@ -150,6 +151,7 @@ def _mardia_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mahalanobis squares, and Mardia's skewness as the squared norm of the tensor of third moments (memory O(D^3))."""
     n, dim = x.shape
     centred = x - x.mean(0)
+    centred = centred / centred.abs().amax(0)
     triangle = torch.linalg.qr(centred, mode="r").R
     white = torch.linalg.solve_triangular(triangle.mT, centred.mT, upper=False).mT * math.sqrt(n)
     third = torch.zeros(dim, dim * dim, dtype=x.dtype)

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from infotherm.core.estimate import Estimate
-from infotherm.estimators.base import paired_samples, require_varying, stream_of_samples
+from infotherm.estimators.base import paired_samples, require_independent, require_varying, stream_of_samples
 
 # the data are cut into disjoint parts to measure the spread and the drift with N
 _MOST_PARTS = 10
 _FEWEST_PER_PART = 20
 _TOLERATED_BIAS = 0.05  # nat, and relative: beyond it the number is not to be trusted
+_TOLERATED_REPEATS = 0.05  # the share of repeated values in a coordinate that rounding to float32 stays well below
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,11 @@ class KozachenkoLeonenko:
         Raises
         ------
         ValueError
-            For N <= k, constant coordinates, NaN.
+            For N <= k, constant or linearly dependent coordinates, NaN.
         """
         (samples,) = paired_samples(x=x, least=_checked_neighbours(self.k) + 1)
         require_varying(samples, "x")
+        require_independent(samples, "x")
         return _with_diagnostics("KozachenkoLeonenko", self._plain, self.k, [samples])
 
     def _plain(self, x: Tensor) -> tuple[float, int]:
@@ -79,6 +81,8 @@ class KSG:
     Phys. Rev. Lett. 99, 204101, 2007). Never clipped at zero. In high dimension or near determinism it is far too
     low: the result carries the bias, extrapolated as N^(-2/D) from parts of the data, as `error`, and is of kind
     "unknown" where that is not small, where values repeat, or where the estimate nears its ceiling psi(N) - psi(k).
+    Information does not change when every coordinate is transformed by itself, but this number does (coordinates of
+    very different scale give nearly 0): its distance from that of the normal scores of the data counts as error too.
 
     Parameters
     ----------
@@ -107,7 +111,7 @@ class KSG:
         matrices = paired_samples(x=x, y=y, given=given, least=_checked_neighbours(self.k) + 1)
         for matrix, name in zip(matrices, ("x", "y", "given"), strict=False):
             require_varying(matrix, name)
-        estimate = _with_diagnostics("KSG", self._plain, self.k, matrices)
+        estimate = _with_diagnostics("KSG", self._plain, self.k, matrices, [_normal_scores(m) for m in matrices])
         n = len(matrices[0])
         ceiling = _psi(n) - _psi(self.k)
         if estimate.kind != "unknown" and float(estimate) > ceiling - 1:
@@ -131,8 +135,17 @@ class KSG:
         return value, int((distances == 0).sum())
 
 
-def _with_diagnostics(name: str, plain: Callable[..., tuple[float, int]], k: int, matrices: list[Tensor]) -> Estimate:
-    """The estimate on all samples; its random error and its bias from disjoint parts of the data."""
+def _with_diagnostics(
+    name: str,
+    plain: Callable[..., tuple[float, int]],
+    k: int,
+    matrices: list[Tensor],
+    transformed: list[Tensor] | None = None,
+) -> Estimate:
+    """The estimate on all samples; its random error and its bias from disjoint parts of the data.
+
+    `transformed` are the same data in other coordinates, which must not change the number.
+    """
     n, dim = len(matrices[0]), sum(m.shape[1] for m in matrices)
     value, ties = plain(*matrices)
     stream = (stream_of_samples(*matrices),)
@@ -149,18 +162,29 @@ def _with_diagnostics(name: str, plain: Callable[..., tuple[float, int]], k: int
     stderr = float(pieces.std(ddof=1)) / math.sqrt(parts) * (1 + 2.4 / (parts - 1))
     # the bias falls as N^(-2/D), so that the drift from N/parts to N tells what is left of it
     bias = abs(value - float(pieces.mean())) / (parts ** (2 / dim) - 1)
+    other = value if transformed is None else plain(*transformed)[0]
+    drift = abs(value - other)
     estimate = Estimate(
         value,
         stderr=stderr,
-        error=bias,
+        error=bias + drift,
         kind="estimate",
         method="sample-based",
         streams=stream,
-        info={"n": n, "k": k, "bias": bias},
+        info={"n": n, "k": k, "bias": bias} | ({} if transformed is None else {"coordinate_dependence": drift}),
     )
     if ties:
         return _distrusted(name, estimate, f"{ties} of {n} samples coincide with neighbours: the law is not continuous")
-    if bias > max(3 * stderr, _TOLERATED_BIAS, _TOLERATED_BIAS * abs(value)):
+    repeated = max(_repeated_share(column) for matrix in matrices for column in matrix.T)
+    if repeated > _TOLERATED_REPEATS:
+        reason = f"{repeated:.0%} of the values of a coordinate repeat: the law is not continuous"
+        return _distrusted(name, estimate, reason)
+    tolerated = max(3 * stderr, _TOLERATED_BIAS, _TOLERATED_BIAS * abs(value))
+    if drift > tolerated:
+        return _distrusted(
+            name, estimate, f"it becomes {other:.3g} nat when each coordinate is brought to normal scores"
+        )
+    if bias > tolerated:
         return _distrusted(name, estimate, f"its bias at this N is about {bias:.2g} nat in {dim} dimensions")
     return estimate
 
@@ -169,6 +193,18 @@ def _distrusted(name: str, estimate: Estimate, reason: str) -> Estimate:
     """The same number, marked as one that decides nothing."""
     warnings.warn(f"{name}: {reason}; the result is of kind 'unknown'", stacklevel=4)
     return replace(estimate, kind="unknown", info={**estimate.info, "warning": reason})
+
+
+def _normal_scores(x: Tensor) -> Tensor:
+    """Every coordinate transformed by itself so that its samples lie as those of a standard Gaussian."""
+    ranks = x.argsort(0).argsort(0).to(x.dtype)
+    return torch.special.ndtri((ranks + 0.5) / len(x))
+
+
+def _repeated_share(column: Tensor) -> float:
+    """The share of samples whose value occurs more than once."""
+    counts = column.unique(return_counts=True)[1]
+    return float(counts[counts > 1].sum()) / len(column)
 
 
 def _neighbour_distance(x: Tensor, k: int) -> Tensor:

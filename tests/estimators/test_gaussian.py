@@ -87,3 +87,12 @@ def test_bad_input():
         GaussianPlugIn().estimate(np.arange(9.0) ** 2, np.arange(9.0) ** 2)
     with pytest.raises(ValueError, match="given needs y"):
         GaussianPlugIn().estimate(np.arange(9.0), given=np.arange(9.0) ** 2)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1e170, 1e300])
+def test_squares_of_the_samples_need_not_be_numbers(scale):
+    x = torch.randn(300, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    plain, scaled = (GaussianPlugIn().estimate(s * x) for s in (1.0, scale))
+    shift = float(scaled.value - plain.value) - 2 * math.log(scale)
+    assert abs(shift) <= float(plain.error + scaled.error)
+    assert float(scaled.stderr) == pytest.approx(float(plain.stderr), rel=1e-9)

@@ -109,3 +109,26 @@ def test_bad_input():
         KozachenkoLeonenko(0).estimate(np.arange(9.0))
     with pytest.warns(UserWarning, match="too few to tell its error"):
         assert KSG().estimate(np.arange(9.0), np.arange(9.0) ** 2).kind == "unknown"
+
+
+def test_coordinates_of_very_different_scale_are_not_trusted():
+    x, y = pair(5, 400, 0.8)
+    with pytest.warns(UserWarning, match="normal scores"):
+        estimate = KSG().estimate(x * 1e-9, y)  # every neighbour in the plane is one along y: nearly 0
+    assert estimate.kind == "unknown"
+    assert KSG().estimate(x, y).kind == "estimate"
+
+
+def test_rounded_coordinates_are_not_trusted():
+    x, y = pair(6, 400, 0.8)
+    with pytest.warns(UserWarning, match="repeat"):
+        assert KSG().estimate((x * 10).round() / 10, y).kind == "unknown"
+    with pytest.warns(UserWarning, match="repeat"):  # the entropy is -inf
+        assert KozachenkoLeonenko().estimate(torch.cat([x.round(), y], 1)).kind == "unknown"
+    assert KSG().estimate(x.float(), y.float()).kind == "estimate"
+
+
+def test_dependent_coordinates_have_no_entropy():
+    x, _ = pair(7, 200, 0.0)
+    with pytest.raises(ValueError, match="linearly independent"):
+        KozachenkoLeonenko().estimate(torch.cat([x, 1 - 2 * x], 1))
