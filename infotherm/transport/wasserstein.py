@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib.util import find_spec
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,7 +16,7 @@ from infotherm.core.quadrature import gauss_legendre, integrate
 from infotherm.core.quantity import NotApplicable, Quantity
 from infotherm.core.rounding import rounding_error
 from infotherm.core.tensors import validating
-from infotherm.distributions import Discrete, Empirical, Gaussian, as_distribution
+from infotherm.distributions import Discrete, Empirical, Gaussian, TorchDistribution, as_distribution
 from infotherm.distributions.base import Distribution
 from infotherm.transport.quantiles import odds_landmarks, quantiles_of
 
@@ -158,7 +159,7 @@ def _quantiles(p: Distribution, q: Distribution, *, tolerance: float = 1e-12) ->
     moments = [law.variance[..., 0] + (law.mean[..., 0] - origin).square() for law in (p, q)]
     # quantiles are known to a few eps of themselves, which by the triangle inequality moves W2 by as much
     sizes = [(m + origin.square()).detach().sqrt() for m in moments]
-    blur = 8 * torch.finfo(dtype).eps * (sizes[0] + sizes[1])
+    blur = torch.finfo(dtype).eps * sum(_quantile_digits(law) * size for law, size in zip((p, q), sizes, strict=True))
     marks = odds_landmarks((p, q), batch, dtype)
     # what blur does to the square of a distance that is known roughly is not worth a finer mesh
     with torch.no_grad():
@@ -182,6 +183,17 @@ def _quantiles(p: Distribution, q: Distribution, *, tolerance: float = 1e-12) ->
     error = error + (missed[0] + missed[1]).square() + 2 * (missed[0] + missed[1]) * square.detach().clamp(min=0).sqrt()
     found = _root(square, error, "quadrature", converged=total.converged)
     return Estimate(found.value, error=found.error + blur, method="quadrature", units="1", info=found.info)
+
+
+def _quantile_digits(law: Distribution) -> float:
+    """How many eps of the law's size its quantiles are off, on average over the probability.
+
+    torch's formulas know a probability near 1 to eps only, and so the quantile at distance u from it to eps / u: over
+    all u >= eps that adds up to log(1 / eps) eps.
+    """
+    if not isinstance(law, TorchDistribution):
+        return 8.0
+    return 8.0 - 2 * math.log(torch.finfo(law.dtype).eps)
 
 
 def _finite(x: Tensor) -> Tensor:

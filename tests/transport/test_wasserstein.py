@@ -359,3 +359,17 @@ def test_refusals_say_why():
     assert wasserstein2 is it.wasserstein2
     taken = it.explain("wasserstein2", plane, plane).taken
     assert taken is not None and taken.method == "closed-form"
+
+
+@pytest.mark.parametrize("family, growth", [("Laplace", math.sqrt(2)), ("Exponential", math.sqrt(2))])
+@pytest.mark.parametrize("scales", [(1.0, 3.0), (1e-9, 1e9), (1.0, 1.5), (0.3, 7.0)])
+def test_the_error_covers_the_digits_of_torch_quantiles(family, growth, scales):
+    def law(scale):
+        scale = torch.tensor([scale], dtype=torch.float64)
+        if family == "Exponential":
+            return torch.distributions.Exponential(1 / scale)
+        return torch.distributions.Laplace(torch.zeros_like(scale), scale)
+
+    distance = wasserstein2(law(scales[0]), law(scales[1]))
+    truth = growth * (scales[1] - scales[0])
+    assert abs(distance.value.item() - truth) <= distance.error.item() <= 1e-12 * scales[1]
