@@ -1,5 +1,7 @@
 """Entropies of wide random networks by the replica formula and by random-matrix theory."""
 
+from typing import NoReturn
+
 from infotherm.replica.activations import Activation, Linear
 from infotherm.replica.linear import finite_size_log_determinant
 from infotherm.replica.network import Layer, Network
@@ -24,3 +26,9 @@ __all__ = [
     "marchenko_pastur_log_determinant",
     "solve",
 ]
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise AttributeError(
+        f"infotherm.replica has no {name!r}; activations: Linear; weights: GaussianWeights; priors: Gaussian"
+    )

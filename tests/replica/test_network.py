@@ -45,3 +45,11 @@ def test_layers_are_checked():
         Layer(1.0, Linear())
     with pytest.raises(TypeError, match="activation must be an Activation"):
         Layer(GaussianWeights(1.0), torch.relu)
+
+
+def test_what_is_not_there_is_named():
+    from infotherm import replica
+
+    with pytest.raises(AttributeError, match="activations: Linear; weights: GaussianWeights; priors: Gaussian"):
+        _ = replica.HardTanh
+    assert not hasattr(replica, "Orthogonal")
