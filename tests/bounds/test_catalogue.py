@@ -359,3 +359,16 @@ def test_a_lower_bound_on_the_distance_refutes_but_does_not_confirm():
     v = check("talagrand-t2", p=p, reference=reference)
     assert v.lhs.kind == "lower"
     assert v.outcome == "undecided"
+
+
+def test_a_channel_whose_output_is_not_known_is_not_applicable():
+    p, q = it.Discrete([0.5, 0.5]), it.Discrete([0.2, 0.8])
+    channel = it.LinearGaussianChannel([[1.0]], [[1.0]])
+    cases = [
+        ("data-processing-kl", {"p": p, "q": q, "channel": channel}),
+        ("data-processing-mutual-information", {"p": p, "first": channel, "second": channel}),
+        ("rate-distortion-sum", {"p": p, "encoder": channel, "decoder": channel}),
+    ]
+    for name, case in cases:
+        verdict = it.bounds.check(name, **case)
+        assert verdict.outcome == "not applicable" and "output" in verdict.reason

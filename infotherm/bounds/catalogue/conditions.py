@@ -77,6 +77,15 @@ def takes(channel: Channel, p: Any, name: str = "p") -> str | None:
     return None
 
 
+def output_known(channel: Channel, p: Any) -> str | None:
+    """Whether the law of a channel's output is known for inputs of this law."""
+    try:
+        channel.output(as_distribution(p, "p"))
+    except (TypeError, NotImplementedError) as reason:
+        return str(reason)
+    return None
+
+
 def gaussian_reference(p: Any, reference: Any) -> str | None:
     """Whether the reference is a Gaussian of full rank on the space of p: then its curvature is known."""
     p, reference = as_distribution(p, "p"), as_distribution(reference, "reference")

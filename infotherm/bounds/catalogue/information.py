@@ -200,7 +200,8 @@ def _processed_information(p: Any, first: Channel, second: Channel, **options: A
 
 
 def _takes_both(p: Any, q: Any, channel: Channel) -> str | None:
-    return conditions.takes(channel, p, "p") or conditions.takes(channel, q, "q")
+    reason = conditions.takes(channel, p, "p") or conditions.takes(channel, q, "q")
+    return reason or conditions.output_known(channel, p) or conditions.output_known(channel, q)
 
 
 def channels_fit(p: Any, first: Channel, second: Channel) -> str | None:
@@ -217,7 +218,7 @@ def channels_fit(p: Any, first: Channel, second: Channel) -> str | None:
         given, taken = first.matrix.shape[-1], second.matrix.shape[-2]
         if given != taken:
             return f"the second channel takes {taken} letters; the first gives {given}"
-    return None
+    return conditions.output_known(first, p)
 
 
 def _relabelling() -> dict[str, Any]:
