@@ -16,9 +16,9 @@ from torch import Tensor
 
 from infotherm.core.tensors import chunks
 
-_CACHED = 2**19  #  numbers of a working array that stay in a processor's cache
+_CACHED = 2**20  # numbers of a working array that stay in a processor's cache
 _ON_DEVICE = 2**25  # and those that fill an accelerator
-_LONGEST = 2**19  # points in one piece, where components are few
+_LONGEST = 2**20  # points in one piece, where components are few
 
 
 class GeneralKernel(NamedTuple):

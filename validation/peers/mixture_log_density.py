@@ -61,7 +61,9 @@ def scipy_log_density(weights: Tensor, means: Tensor, covs: Tensor, x: Tensor) -
     from scipy.stats import multivariate_normal
 
     arrays = zip(weights.numpy(), means.numpy(), covs.numpy(), strict=True)
-    return logsumexp([np.log(w) + multivariate_normal(m, c).logpdf(x.numpy()) for w, m, c in arrays], axis=0)
+    return np.asarray(
+        logsumexp([np.log(w) + multivariate_normal(m, c).logpdf(x.numpy()) for w, m, c in arrays], axis=0)
+    )
 
 
 def value_and_gradient(law: torch.distributions.Distribution, x: Tensor) -> tuple[Tensor, Tensor]:
