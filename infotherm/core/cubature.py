@@ -14,12 +14,13 @@ from torch.utils.checkpoint import checkpoint
 
 from infotherm.core.panels import Axis, Panels, make_axis
 from infotherm.core.quadrature import Integral, evaluate
-from infotherm.core.rules import Nested, kronrod, truncation
+from infotherm.core.rules import PROBES, Nested, kronrod, truncation
 from infotherm.core.tensors import as_tensors, validating
 
 # numbers handed to the integrand at once: nodes times batch times dimension (32 MiB of float64)
 _CHUNK = 2**22
 _NARROWEST = 1024
+_LOOKS = [0, 2]  # which of the PROBES are used beside faces
 _NAMES = "xyz"
 
 
@@ -56,20 +57,20 @@ def integrate_box(
 ) -> Integral:
     r"""The integral of f over a box of D <= 3 dimensions, or over all of space, for a batch at once.
 
-    The box is cut at the breakpoints of every axis; each piece is integrated by a tensor product of Kronrod rules with 15
-    points and bisected along the axis that errs most. The truncation error of a piece is, axis by axis, the integral
-    over the other axes of the modulus of the null rules along this one (Kronrod minus Gauss, and one of two degrees
-    less), so that oblique kinks do not cancel. The rounding is added as in `integrate`.
+    The box is cut at the breakpoints of every axis; each piece is integrated by a tensor product of Kronrod rules with
+    15 points and bisected along the axis that errs most. The truncation error of a piece is, axis by axis, the integral
+    over the other axes of the modulus of the null rules along this one, so that oblique kinks do not cancel, and of
+    what may hide between the outermost nodes and the faces. The rounding is added as in `integrate`.
 
     Parameters
     ----------
     f
-        Maps nodes (M, *batch, D) to values (M, *batch).
+        Maps nodes (M, *batch, D) to values (M, *batch). What it loses to cancellation inside is not known here.
     lower, upper
         Numbers (then `dim` says D), or (..., D); infinite ends are mapped as in `integrate`.
     breakpoints
-        (P, D) or (P, *batch, D): the values in the last axis cut their own axis each. Entries that are not finite or outside
-        are ignored, so that axes with fewer of them are padded with NaN. The number of pieces at the start is
+        (P, D) or (P, *batch, D): the values in the last axis cut their own axis each. Entries that are not finite or
+        outside are ignored, so that axes with fewer of them are padded with NaN. The number of pieces at the start is
         the product over the axes: give few. On infinite ranges they locate the mass and set its scale.
     rtol, atol
         Wanted error: max(atol, rtol |value|); the rounding of the dtype is the floor.
@@ -104,7 +105,7 @@ def integrate_box(
     axes, batch = _axes(lower, upper, breakpoints, dim)
     rule = kronrod(15).to(axes[0].points.dtype, axes[0].points.device)
     boxes = _start(axes)
-    per_box = len(rule.nodes) ** len(axes)
+    per_box = len(rule.nodes) ** len(axes) + len(axes) * 2 * len(_LOOKS) * (len(rule.nodes) // 2) ** (len(axes) - 1)
     step = max(1, _CHUNK // (per_box * max(batch.numel(), 1) * len(axes)))
     # The first chunk in the ambient grad mode: it tells whether anything wants a gradient.
     probe = _rule_sums(f, axes, boxes[slice(0, 1)], rule).value
@@ -173,7 +174,9 @@ def _axes(lower: Any, upper: Any, breakpoints: Any, dim: int | None) -> tuple[li
     if found is None:
         raise ValueError("dim must be given when lower and upper are numbers")
     if found not in (1, 2, 3) or any(end not in (1, found) for end in ends):
-        raise ValueError(f"lower, upper and breakpoints must have a last axis of 1, 2 or 3 dimensions; got {ends or dim}")
+        raise ValueError(
+            f"lower, upper and breakpoints must have a last axis of 1, 2 or 3 dimensions; got {ends or dim}"
+        )
     shape = torch.broadcast_shapes(low.shape, high.shape, (found,))
     if points is not None:
         if points.ndim == 2 and len(shape) > 1:
@@ -210,61 +213,113 @@ def _halved(boxes: Panels, along: Tensor) -> Panels:
     return first.joined(Panels(boxes.interval, boxes.start + shift, half, boxes.after))
 
 
-def _nodes(axes: list[Axis], boxes: Panels, rule: Nested) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Nodes (N, n, .., n, *batch, D), their jacobian (N, n, .., n, *batch), and per axis the nodes (N, n, *batch)."""
-    dim, count, n = len(axes), len(boxes), len(rule.nodes)
-    batch = axes[0].scale.shape
+def _nodes(axes: list[Axis], boxes: Panels, places: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+    """Per axis d the nodes and their jacobian, in the shape (N, 1, .., n_d, .., 1, *batch) of the grid of every box."""
+    dim, count = len(axes), len(boxes)
     points, weights = [], []
-    for d, axis in enumerate(axes):
-        one = Panels(boxes.interval[:, d], boxes.start[:, d], boxes.width[:, d], boxes.after[:, d])
-        x, weight = axis.map(one.interval, *one.reference(rule))
-        weight = weight * one.width.to(weight.dtype).reshape(count, 1, *(1,) * len(batch))
-        points.append(x)
-        weights.append(weight.reshape(count, *(n if e == d else 1 for e in range(dim)), *batch))
-    grid = [x.reshape(count, *(n if e == d else 1 for e in range(dim)), *batch) for d, x in enumerate(points)]
+    for d, (axis, (u, ubar)) in enumerate(zip(axes, places, strict=True)):
+        x, weight = axis.map(boxes.interval[:, d], u, ubar)
+        shape = (count, *(u.shape[1] if e == d else 1 for e in range(dim)), *axis.scale.shape)
+        width = boxes.width[:, d].to(weight.dtype).reshape(count, *(1,) * (weight.ndim - 1))
+        points.append(x.reshape(shape))
+        weights.append((weight * width).reshape(shape))
+    return points, weights
+
+
+def _density(
+    f: Callable[[Tensor], Tensor], points: list[Tensor], weights: list[Tensor], checked: bool
+) -> tuple[Tensor, Tensor]:
+    """f and f times the jacobian on the grid (N, n, .., n, *batch) of every box; zero where that vanishes."""
+    dim = len(points)
+    x = torch.stack(torch.broadcast_tensors(*points), dim=-1)
     jacobian = weights[0]
     for weight in weights[1:]:
         jacobian = jacobian * weight
-    return torch.stack(torch.broadcast_tensors(*grid), dim=-1), jacobian, points
+    flat = (-1, *x.shape[1 + dim :])
+    y = evaluate(f, x.reshape(flat), (jacobian == 0).reshape(flat[:-1]), checked=None if checked else 0)
+    if y.shape != x.reshape(flat).shape[:-1]:
+        raise ValueError(
+            f"f must map nodes {tuple(x.reshape(flat).shape)} to values without the last axis; got {y.shape}"
+        )
+    y = y.reshape(jacobian.shape)
+    return y, y * jacobian
 
 
 def _rule_sums(f: Callable[[Tensor], Tensor], axes: list[Axis], boxes: Panels, rule: Nested) -> _Boxes:
-    dim, count, n = len(axes), len(boxes), len(rule.nodes)
-    batch = axes[0].scale.shape
-    x, jacobian, lines = _nodes(axes, boxes, rule)
-    flat = (count * n**dim, *batch)
-    y = evaluate(f, x.reshape(*flat, dim), (jacobian == 0).reshape(flat))
-    if y.shape != flat:
-        raise ValueError(f"f must map nodes {(*flat, dim)} to values {flat}; got {tuple(y.shape)}")
-    y = y.reshape(jacobian.shape)
-    weighted = y * jacobian
+    dim = len(axes)
+    places = [_along(boxes, d).reference(rule) for d in range(dim)]
+    points, slopes = _nodes(axes, boxes, places)
+    y, density = _density(f, points, slopes, checked=True)
     weights = rule.weights.to(y.dtype)
-    value = _contract(weighted, weights, dim)
+    value = _contract(density, weights, dim)
     with torch.no_grad():
-        y, weighted = y.detach(), weighted.detach()
-        eps, tiny = max(torch.finfo(y.dtype).eps, torch.finfo(x.dtype).eps), torch.finfo(y.dtype).tiny
-        size = _contract(weighted.abs(), weights, dim)
-        rounding, deltas, divisible = 4 * eps * size + tiny, [], []
-        for d, line in enumerate(lines):
-            null = torch.tensordot(rule.null.to(y.dtype), weighted, dims=([-1], [1 + d]))
-            deltas.append(_contract(truncation(null), weights, dim - 1))
+        y, density = y.detach(), density.detach()
+        eps, tiny = max(torch.finfo(y.dtype).eps, torch.finfo(points[0].dtype).eps), torch.finfo(y.dtype).tiny
+        size = _contract(density.abs(), weights, dim)
+        rounding, deltas, divisible = 8 * eps * size + tiny, [], []
+        for d in range(dim):
+            null = torch.tensordot(rule.null.to(y.dtype), density, dims=([-1], [1 + d]))
+            delta = _contract(truncation(null), weights, dim - 1)
+            deltas.append(delta + _beside_faces(f, axes, boxes, rule, places, d, density))
             # a node is known to one unit in its last place along each axis
-            shape = (count, *(n if e == d else 1 for e in range(dim)), *batch)
-            position = line.abs().reshape(shape).narrow(1 + d, 1, n - 1)
-            other = jacobian / _slope(axes[d], boxes, d, rule, shape)
-            jumps = y.diff(dim=1 + d).abs() * position * other.narrow(1 + d, 1, n - 1)
-            rounding = rounding + eps * _contract(jumps.sum(1 + d), weights, dim - 1)
+            others = density.new_ones(())
+            for e in range(dim):
+                others = others * slopes[e].detach() if e != d else others
+            line = points[d].detach().movedim(1 + d, 1).abs()
+            moved = y.diff(dim=1 + d).abs().movedim(1 + d, 1) * torch.maximum(line[:, 1:], line[:, :-1])
+            jumps = _contract((moved.sum(1, keepdim=True).movedim(1, 1 + d) * others).squeeze(1 + d), weights, dim - 1)
+            rounding = rounding + eps * jumps
+            line = points[d].detach().movedim(1 + d, 1).reshape(len(boxes), -1, *axes[d].scale.shape)
             span = (line[:, -1] - line[:, 0]).abs()
-            divisible.append((span > _NARROWEST * eps * line.abs().amax(1)) & (span > 0))
+            limit = _NARROWEST * torch.finfo(line.dtype).eps * line.abs().amax(1)
+            divisible.append((span > limit) & (slopes[d] != 0).reshape(line.shape).any(1))
     return _Boxes(value, torch.stack(deltas, 1), size, rounding, torch.stack(divisible, 1))
 
 
-def _slope(axis: Axis, boxes: Panels, d: int, rule: Nested, shape: tuple[int, ...]) -> Tensor:
-    """The factor that axis d puts into the jacobian (1 where it is zero), in the shape of the grid."""
-    one = Panels(boxes.interval[:, d], boxes.start[:, d], boxes.width[:, d], boxes.after[:, d])
-    _, weight = axis.map(one.interval, *one.reference(rule))
-    weight = weight * one.width.to(weight.dtype).reshape(-1, *(1,) * (weight.ndim - 1))
-    return torch.where(weight == 0, 1.0, weight).reshape(shape)
+def _along(boxes: Panels, d: int) -> Panels:
+    return Panels(boxes.interval[:, d], boxes.start[:, d], boxes.width[:, d], boxes.after[:, d])
+
+
+def _beside_faces(
+    f: Callable[[Tensor], Tensor],
+    axes: list[Axis],
+    boxes: Panels,
+    rule: Nested,
+    places: list[tuple[Tensor, Tensor]],
+    d: int,
+    density: Tensor,
+) -> Tensor:
+    """What the rule may have missed between its outermost nodes and the two faces across axis d.
+
+    The integrand is looked at beside the faces, over the Gauss nodes of the other axes, and compared with the
+    polynomial through the nodes; a disagreement counts over the zone that has not been looked at.
+    """
+    dim, count = len(axes), len(boxes)
+    one = _along(boxes, d)
+    near = torch.tensor(PROBES, dtype=torch.float64, device=one.start.device)[_LOOKS]
+    low, high = one.width[:, None] * near, one.width[:, None] * (1 - near)
+    u = torch.cat([one.start[:, None] + low, one.start[:, None] + high], 1)
+    ubar = torch.cat([one.after[:, None] + high, one.after[:, None] + low], 1)
+    there = [(u, ubar) if e == d else (places[e][0][:, 1::2], places[e][1][:, 1::2]) for e in range(dim)]
+    points, slopes = _nodes(axes, boxes, there)
+    _, beside = _density(f, points, slopes, checked=False)
+    gauss = density
+    for e in range(dim):
+        gauss = gauss if e == d else gauss.movedim(1 + e, 0)[1::2].movedim(0, 1 + e)
+    extrapolate = rule.probes[:, _LOOKS].reshape(-1, len(rule.nodes)).to(density.dtype)
+    foreseen = torch.tensordot(extrapolate, gauss, dims=([1], [1 + d])).movedim(0, 1 + d)
+    # near an end at which f is singular the rounding of the node shows in f
+    x = points[d].detach()
+    sides = torch.zeros(2, count, dtype=torch.long, device=x.device)
+    sides[1] = 1
+    ends = torch.stack([axes[d].end(one.interval, side) for side in sides], 1).repeat_interleave(len(_LOOKS), 1)
+    blur = 4 * torch.finfo(x.dtype).eps * x.abs() / (x - ends.reshape(x.shape)).abs()
+    surprise = (beside - foreseen).abs() - torch.where(blur < 0.1, blur, torch.inf) * beside.abs()
+    surprise = torch.where(torch.isfinite(surprise) & (surprise > 0), surprise, 0.0)
+    zone = torch.tensor((rule.nodes[0].item(), PROBES[0]) * 2, dtype=density.dtype, device=density.device)
+    missed = torch.tensordot(zone, surprise, dims=([0], [1 + d]))
+    weights = rule.gauss.to(density.dtype)
+    return _contract(missed, weights, dim - 1)
 
 
 def _contract(values: Tensor, weights: Tensor, dim: int) -> Tensor:
@@ -274,9 +329,7 @@ def _contract(values: Tensor, weights: Tensor, dim: int) -> Tensor:
     return values
 
 
-def _with_gradient(
-    f: Callable[[Tensor], Tensor], axes: list[Axis], boxes: Panels, rule: Nested, step: int
-) -> Tensor:
+def _with_gradient(f: Callable[[Tensor], Tensor], axes: list[Axis], boxes: Panels, rule: Nested, step: int) -> Tensor:
     """The sum over the final boxes, every chunk of which is evaluated again in the backward pass instead of kept."""
 
     def chunk(i: int) -> Tensor:

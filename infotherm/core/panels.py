@@ -9,7 +9,7 @@ singularity at an end is resolved to the smallest numbers and not only to one un
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,18 +17,6 @@ from torch import Tensor
 from infotherm.core.rules import PROBES, Nested
 
 Singular = Literal["lower", "upper", "both"] | None
-
-def breakpoint_tensor(breakpoints: Any, batch: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Breakpoints as a tensor (P, ...) that broadcasts against the batch after its first axis."""
-    if isinstance(breakpoints, list | tuple) and any(isinstance(b, Tensor) for b in breakpoints):
-        each = [torch.as_tensor(b, dtype=dtype, device=device) for b in breakpoints]
-        points = torch.stack(torch.broadcast_tensors(*each))
-    else:
-        points = torch.as_tensor(breakpoints, dtype=dtype, device=device)
-    if points.ndim == 0:
-        points = points[None]
-    missing = len(batch) - (points.ndim - 1)
-    return points.reshape(points.shape[0], *(1,) * missing, *points.shape[1:]) if missing > 0 else points
 
 
 @dataclass(frozen=True)
@@ -184,7 +172,7 @@ class Panels:
         return u, self.after[:, None] + self.width[:, None] * rule.complements
 
     def beside_ends(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Which panels touch an end of their interval (0 or 1), and nodes u and 1 - u very near to it: (Q,), (Q,), (Q, 4)."""
+        """The panels that touch an end of their interval, which end (0 or 1), and nodes u and 1 - u very near to it."""
         left, right = (self.start == 0).nonzero()[:, 0], (self.after == 0).nonzero()[:, 0]
         near = torch.tensor(PROBES, dtype=torch.float64, device=self.start.device)
         u = torch.cat([self.width[left, None] * near, self.start[right, None] + self.width[right, None] * (1 - near)])

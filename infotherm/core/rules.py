@@ -1,4 +1,4 @@
-"""Nested quadrature rules, and what their nodes say about the error."""
+"""Quadrature rules: the nested ones with what their nodes say about the error, and those of Gauss."""
 
 from __future__ import annotations
 
@@ -53,13 +53,17 @@ class Nested:
     nodes: Tensor
     complements: Tensor
     weights: Tensor
+    gauss: Tensor  # weights of the Gauss rule on the nodes 1, 3, 5, ...
     null: Tensor
     ends: Tensor  # (2, n): the values at u = 0 and u = 1 of the polynomial through the nodes
     probes: Tensor  # (2, 4, n): its values at PROBES and at 1 - PROBES
 
     def to(self, dtype: torch.dtype, device: torch.device) -> Nested:
         places = (t.to(device) for t in (self.nodes, self.complements))
-        return Nested(*places, *(t.to(dtype=dtype, device=device) for t in (self.weights, self.null, self.ends, self.probes)))
+        return Nested(
+            *places,
+            *(t.to(dtype=dtype, device=device) for t in (self.weights, self.gauss, self.null, self.ends, self.probes)),
+        )
 
 
 @cache
@@ -87,7 +91,8 @@ def kronrod(points: int) -> Nested:
     places = 1 - 2 * np.concatenate([[0.0], PROBES])
     beyond = np.linalg.solve(vander(nodes, points - 1).T, vander(places, points - 1).T).T
     beyond = torch.from_numpy(np.stack([beyond[:, ::-1], beyond]))
-    return Nested(*as64, torch.from_numpy(np.stack(nulls) / 2), beyond[:, 0], beyond[:, 1:])
+    inside = torch.from_numpy(inner_weights / 2)
+    return Nested(*as64, inside, torch.from_numpy(np.stack(nulls) / 2), beyond[:, 0], beyond[:, 1:])
 
 
 def truncation(null: Tensor) -> Tensor:
@@ -100,3 +105,75 @@ def truncation(null: Tensor) -> Tensor:
     high, low = null[:2].square().sum(0).sqrt(), null[2:].square().sum(0).sqrt()
     ratio = high / low.clamp_min(torch.finfo(low.dtype).tiny)
     return torch.hypot(high, low) * (64 * ratio.square()).clamp_max(1.0)
+
+
+def gauss_hermite(
+    n: int, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor]:
+    """Nodes and weights (n,) of the mean over a standard normal: E f(Z) = sum_i w_i f(z_i), exact to degree 2n - 1.
+
+    The weights sum to one. There is no error estimate: compare two orders, or use `integrate`.
+
+    Raises
+    ------
+    ValueError
+        When n < 1.
+
+    References
+    ----------
+    Golub & Welsch, Math. Comp. 23 (1969) 221.
+
+    Examples
+    --------
+    >>> z, w = gauss_hermite(8)
+    >>> round((w * z**4).sum().item(), 12)
+    3.0
+    """
+    return tuple(torch.from_numpy(v).to(dtype=dtype, device=device) for v in _hermite(_order(n)))  # type: ignore[return-value]
+
+
+def gauss_legendre(
+    n: int,
+    lower: float = -1.0,
+    upper: float = 1.0,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+) -> tuple[Tensor, Tensor]:
+    """Nodes and weights (n,) of the integral over [lower, upper]: sum_i w_i f(x_i), exact to degree 2n - 1.
+
+    Raises
+    ------
+    ValueError
+        When n < 1.
+
+    Examples
+    --------
+    >>> x, w = gauss_legendre(3, 0.0, 2.0)
+    >>> round((w * x**5).sum().item(), 12)
+    10.666666666667
+    """
+    nodes, weights = _legendre(_order(n))
+    half = (upper - lower) / 2
+    nodes, weights = lower + half * (1 + nodes), half * weights
+    return tuple(torch.from_numpy(v).to(dtype=dtype, device=device) for v in (nodes, weights))  # type: ignore[return-value]
+
+
+def _order(n: int) -> int:
+    if n != int(n) or n < 1:
+        raise ValueError(f"n must be a positive integer; got {n}")
+    return int(n)
+
+
+@cache
+def _hermite(n: int) -> tuple[np.ndarray, np.ndarray]:
+    from scipy.special import roots_hermitenorm
+
+    nodes, weights = roots_hermitenorm(n)
+    return nodes, weights / weights.sum()
+
+
+@cache
+def _legendre(n: int) -> tuple[np.ndarray, np.ndarray]:
+    from scipy.special import roots_legendre
+
+    return roots_legendre(n)

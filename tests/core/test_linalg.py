@@ -12,9 +12,9 @@ from infotherm.core.linalg import (
     logdet,
     logdet_error,
     nullspace,
-    pseudo_logdet,
     psd_factor,
     psd_sqrt,
+    pseudo_logdet,
     quadratic_form,
     rank_of,
     solve_psd,
@@ -42,7 +42,7 @@ def relative(A, B, C):
     return ((A - B).abs() / torch.where(scale > 0, scale, 1.0)).max().item()
 
 
-# --- what is refused ---------------------------------------------------------------------------------------------------
+# --- what is refused
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_value_checks_are_skipped_under_transforms_and_gradients_pass():
     assert gradient.tolist() == [[0.0, 0.5], [0.5, 0.0]]
 
 
-# --- rank --------------------------------------------------------------------------------------------------------------
+# --- rank
 
 
 @given(st.integers(1, 8), st.integers(0, 8), st.integers(0, 10**6), st.sampled_from(DTYPES))
@@ -123,7 +123,7 @@ def test_the_ambiguous_band_is_flagged():
     assert found.rank.dtype == torch.int64
 
 
-# --- factors and roots -------------------------------------------------------------------------------------------------
+# --- factors and roots
 
 
 @given(st.integers(1, 7), st.integers(0, 7), st.integers(0, 10**6), st.sampled_from(DTYPES))
@@ -177,7 +177,7 @@ def test_graded_covariances_keep_relative_accuracy():
     assert logdet(C).item() == pytest.approx(0.0, abs=1e-12)
 
 
-# --- determinants ------------------------------------------------------------------------------------------------------
+# --- determinants
 
 
 def exact_logdet(C):
@@ -215,7 +215,7 @@ def test_singular_determinants():
     assert torch.allclose(pseudo.value[0], value[0], rtol=1e-12)
 
 
-# --- solving -----------------------------------------------------------------------------------------------------------
+# --- solving
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 10**6))
@@ -254,7 +254,7 @@ def test_whiten_mixed_batch_and_columns():
     assert torch.allclose(psd_factor(C) @ white.value, X, rtol=1e-10, atol=1e-12)
 
 
-# --- gradients ---------------------------------------------------------------------------------------------------------
+# --- gradients
 
 
 def test_gradients_of_regular_matrices():
