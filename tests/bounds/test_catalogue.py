@@ -372,3 +372,40 @@ def test_a_channel_whose_output_is_not_known_is_not_applicable():
     for name, case in cases:
         verdict = it.bounds.check(name, **case)
         assert verdict.outcome == "not applicable" and "output" in verdict.reason
+
+
+def test_laws_without_variance_are_not_applicable():
+    one = torch.ones(1, dtype=torch.float64)
+    p, reference = torch.distributions.Cauchy(0 * one, one), it.Gaussian(0.0, 1.0)
+    for name in ("talagrand-t2", "log-sobolev", "hwi"):
+        verdict = it.bounds.check(name, p=p, reference=reference)
+        assert verdict.outcome == "not applicable" and "variance" in verdict.reason
+
+
+def test_arguments_of_another_kind_are_named():
+    p = it.Gaussian(0.0, 1.0)
+    cases = [
+        ("data-processing-kl", {"p": p, "q": p, "channel": "x"}, TypeError, "must be a Channel; got str"),
+        ("i-mmse", {"p": p, "snr": [1.0, 2.0]}, ValueError, "snr must be one number"),
+        ("de-bruijn", {"p": p, "t": "a"}, TypeError, "t must hold real numbers"),
+        ("cramer-rao", {"p": p, "directions": [1.0]}, ValueError, "directions"),
+    ]
+    for name, case, error, message in cases:
+        with pytest.raises(error, match=message):
+            it.bounds.check(name, **case)
+    assert "snr must be" in it.bounds.check("i-mmse", p=p, snr=math.nan).reason
+
+
+def test_a_process_that_does_not_fit_is_not_applicable():
+    process = it.processes.OrnsteinUhlenbeck([[1.0, 0.0], [0.0, 1.0]], 1.0)
+    verdict = it.bounds.check("speed-limit-w2", process=process, initial=it.Gaussian(0.0, 1.0), duration=1.0)
+    assert verdict.outcome == "not applicable"
+    vanishing = {"process": it.processes.OrnsteinUhlenbeck(1.0, 1.0), "initial": it.Gaussian(0.0, 1.0), "duration": 0.0}
+    assert "duration must be > 0" in it.bounds.check("speed-limit-w2", **vanishing).reason
+
+
+def test_sizes_beyond_the_numbers_of_a_dtype_decide_nothing():
+    p = it.Gaussian(torch.zeros(2), 1e-19 * torch.eye(2))
+    reference = it.Gaussian(torch.ones(2) * 1e-8, 1e-20 * torch.tensor([[1.0, 0.5], [0.5, 1.0]]))
+    for name in ("log-sobolev", "hwi"):
+        assert it.bounds.check(name, p=p, reference=reference).outcome in ("holds", "undecided")

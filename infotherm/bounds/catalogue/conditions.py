@@ -67,6 +67,8 @@ def parts(joint: Any, *names: str) -> str | None:
 def takes(channel: Channel, p: Any, name: str = "p") -> str | None:
     """Whether a channel takes inputs of this law."""
     law = as_distribution(p, name)
+    if not isinstance(channel, Channel):
+        raise TypeError(f"a channel must be a Channel; got {type(channel).__name__}")
     if channel.input_dim is not None and channel.input_dim != law.dim:
         return f"the channel takes inputs with D = {channel.input_dim}; {name} has D = {law.dim}"
     if isinstance(channel, DiscreteChannel):

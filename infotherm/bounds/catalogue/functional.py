@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from infotherm.bounds.bound import Bound, register
 from infotherm.bounds.catalogue import conditions
@@ -14,7 +16,8 @@ from infotherm.bounds.catalogue.differences import derivative
 from infotherm.bounds.catalogue.parts import distance, not_negative, trace
 from infotherm.channels import LinearGaussianChannel
 from infotherm.core.estimate import Estimate, exact
-from infotherm.core.tensors import as_tensor
+from infotherm.core.rounding import rounding_error
+from infotherm.core.tensors import as_tensor, require_shape
 from infotherm.distributions import Discrete, Gaussian, GaussianMixture, as_distribution
 from infotherm.distributions.base import Distribution
 from infotherm.information import entropy, fisher_information, kl, minimum_mean_square_error, mutual_information
@@ -98,8 +101,11 @@ def _heat_flow(p: Any, t: float, **options: Any) -> Sides:
     return derivative(entropy_at, t, t / 8), trace(information) / 2
 
 
-def _positive(t: float) -> str | None:
-    return None if float(t) > 0 else f"t must be > 0; got {t}"
+def _positive(number: Any, name: str) -> str | None:
+    value = as_tensor(number, name)
+    if value.numel() != 1:
+        raise ValueError(f"{name} must be one number; got shape {tuple(value.shape)}")
+    return None if 0 < value.item() < math.inf else f"{name} must be > 0 and finite; got {value.item()}"
 
 
 def _can_add_noise(p: Any) -> str | None:
@@ -122,7 +128,10 @@ register(
         source=f"Stam, Inform. Control 2, 101 (1959); {COVER_THOMAS}, Theorem 17.7.2",
         relation="==",
         sides=_heat_flow,
-        conditions={"the law with noise is known": _can_add_noise, "the noise is positive": lambda t: _positive(t)},
+        conditions={
+            "the law with noise is known": _can_add_noise,
+            "the noise is positive": lambda t: _positive(t, "t"),
+        },
         saturated=lambda: {"p": _two_bumps(), "t": 0.5},
         not_applicable=lambda: {"p": _two_bumps(), "t": 0.0},
         group=GROUP,
@@ -149,7 +158,10 @@ register(
         source="Guo, Shamai and Verdu, IEEE Trans. Inform. Theory 51, 1261 (2005), Theorems 1 and 2",
         relation="==",
         sides=_information_slope,
-        conditions={"the law with noise is known": _can_add_noise, "snr is positive": lambda snr: _positive(snr)},
+        conditions={
+            "the law with noise is known": _can_add_noise,
+            "snr is positive": lambda snr: _positive(snr, "snr"),
+        },
         saturated=lambda: {"p": _two_bumps(), "snr": 0.7},
         not_applicable=lambda: {"p": _two_bumps(), "snr": 0.0},
         group=GROUP,
@@ -164,14 +176,13 @@ register(
 def _cramer_rao(p: Any, directions: Any = None, **options: Any) -> Sides:
     p = as_distribution(p, "p")
     u = torch.eye(p.dim, dtype=p.dtype, device=p.device) if directions is None else as_tensor(directions, "directions")
+    require_shape(u, ("m", p.dim), "directions")
     information = fisher_information(p, **options)[..., None, :, :]
     precision = torch.linalg.inv(p.covariance)
     along = torch.einsum("mi,...ij,mj->...m", u, precision, u)
     size = torch.einsum("mi,...ij,mj->...m", u.abs(), precision.abs(), u.abs())
     condition = torch.linalg.cond(p.covariance)[..., None]
-    return (information * (u[:, :, None] * u[:, None, :])).sum((-2, -1)), exact(
-        along, terms=[size * condition], units="1"
-    )
+    return (information * (u[:, :, None] * u[:, None, :])).sum((-2, -1)), _known_up_to(along, size * condition)
 
 
 register(
@@ -214,9 +225,15 @@ def relative_fisher_information(p: Distribution, reference: Gaussian, **options:
     size = (precision.abs() @ precision.abs() * second.abs()).sum((-2, -1))
     pull = 2 * precision.diagonal(dim1=-2, dim2=-1).sum(-1)
     condition = torch.linalg.cond(reference.covariance)
-    known = exact(spread - pull, terms=[size * condition, pull * condition], units="1")
+    known = _known_up_to(spread - pull, size * condition, pull * condition)
     total = trace(fisher_information(p, **options)) + known
     return not_negative(total)
+
+
+def _known_up_to(value: Tensor, *sizes: Tensor) -> Estimate:
+    """A value with the rounding of terms of these sizes; of what overflowed on the way nothing is known."""
+    error = rounding_error([value, *sizes]).nan_to_num(nan=math.inf, posinf=math.inf)
+    return Estimate(value, error=error, units="1")
 
 
 def _talagrand(p: Any, reference: Any, **options: Any) -> Sides:
@@ -250,6 +267,7 @@ def _reference_of_unknown_curvature() -> dict[str, Any]:
 
 _REFERENCE: dict[str, Callable[..., str | None]] = {
     "p has a density on the whole space": conditions.smooth_density,
+    "p has a finite covariance": conditions.finite_covariance,
     "the reference is a Gaussian": conditions.gaussian_reference,
 }
 
@@ -295,7 +313,10 @@ register(
         source=f"Talagrand, GAFA 6, 587 (1996), Theorem 1.1; {VILLANI}, Definition 22.1",
         relation="<=",
         sides=_talagrand,
-        conditions={"the reference is a Gaussian": conditions.gaussian_reference},
+        conditions={
+            "p has a finite covariance": conditions.finite_covariance,
+            "the reference is a Gaussian": conditions.gaussian_reference,
+        },
         saturated=_moved_gaussian,
         not_applicable=_reference_of_unknown_curvature,
         group=GROUP,

@@ -209,6 +209,8 @@ def channels_fit(p: Any, first: Channel, second: Channel) -> str | None:
     reason = conditions.takes(first, p, "p")
     if reason is not None:
         return reason
+    if not isinstance(second, Channel):
+        raise TypeError(f"a channel must be a Channel; got {type(second).__name__}")
     size = first.output_size(as_distribution(p, "p").dim)
     if second.input_dim is not None and second.input_dim != size:
         return f"the second channel takes inputs with D = {second.input_dim}; the first gives D = {size}"

@@ -11,6 +11,7 @@ from infotherm.bounds.bound import Bound, register
 from infotherm.bounds.catalogue.claims import claim
 from infotherm.bounds.catalogue.parts import distance
 from infotherm.core.estimate import exact
+from infotherm.core.tensors import as_tensor
 from infotherm.distributions import Gaussian, as_distribution
 from infotherm.processes import AffineDiffusion, MarkovJump, OrnsteinUhlenbeck, Process
 from infotherm.processes.base import DiffusionProcess
@@ -93,9 +94,12 @@ def _isotropic_diffusion(process: Any) -> str | None:
 
 
 def _law_at_the_end(process: Any, initial: Any, duration: float) -> str | None:
+    initial, duration = as_distribution(initial, "initial"), as_tensor(duration, "duration")
+    if not bool((duration > 0).all()):
+        return f"duration must be > 0; got {duration.tolist()}"
     try:
-        process.marginal(as_distribution(initial, "initial"), duration)
-    except (TypeError, NotImplementedError) as reason:
+        process.marginal(initial, duration)
+    except (TypeError, ValueError, NotImplementedError) as reason:
         return str(reason)
     return None
 
