@@ -149,6 +149,10 @@ def _read_netcdf(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     import xarray
 
     try:
+        import h5netcdf  # noqa: F401
+    except ImportError:
+        raise ValueError(f"{path}: NetCDF files need h5netcdf (pip install h5netcdf)") from None
+    try:
         with xarray.open_dataset(path, engine="h5netcdf") as data:
             arrays = {str(name): variable.values for name, variable in data.variables.items()}
             along = {str(name): variable.dims[:1] for name, variable in data.variables.items()}

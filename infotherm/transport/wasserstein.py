@@ -235,7 +235,7 @@ def _all_atoms(p: Distribution, q: Distribution) -> None:
     if p.dim == 1 and q.dim == 1:
         return
     if find_spec("ot") is None:
-        raise NotApplicable("an optimal assignment in D > 1 needs the package POT")
+        raise NotApplicable("an optimal assignment in D > 1 needs the package POT (pip install POT)")
     if sizes[0] * sizes[1] > _LARGEST_PROBLEM:
         raise NotApplicable(f"{sizes[0]} x {sizes[1]} costs do not fit: take fewer samples")
 

@@ -1,6 +1,7 @@
 """Reading columns: formats, dropped rows, and errors that name the file, the column and the line."""
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -147,3 +148,11 @@ def test_a_repeated_name_in_parquet_is_refused(tmp_path):
     assert read_table(path, ["b"]).columns["b"].tolist() == [1.0, 2.0]
     with pytest.raises(ValueError, match="2 columns called 'a'"):
         read_table(path, ["a"])
+
+
+@pytest.mark.parametrize("name, package", [("t.nc", "h5netcdf"), ("t.parquet", "pyarrow")])
+def test_a_missing_package_is_named(folder, monkeypatch, name, package):
+    (folder / "t.parquet").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ValueError, match=f"pip install {package}"):
+        read_table(folder / name, ["a"])

@@ -373,3 +373,11 @@ def test_the_error_covers_the_digits_of_torch_quantiles(family, growth, scales):
     distance = wasserstein2(law(scales[0]), law(scales[1]))
     truth = growth * (scales[1] - scales[0])
     assert abs(distance.value.item() - truth) <= distance.error.item() <= 1e-12 * scales[1]
+
+
+def test_without_the_package_for_assignments_the_message_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr("infotherm.transport.wasserstein.find_spec", lambda name: None)
+    plane, line = it.Empirical([[0.0, 0.0], [1.0, 1.0]]), it.Empirical([[0.0], [1.0]])
+    with pytest.raises(NotImplementedError, match="pip install POT"):
+        wasserstein2(plane, plane)
+    assert wasserstein2(line, line).value.item() == 0.0
