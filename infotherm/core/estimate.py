@@ -372,7 +372,12 @@ class Estimate:
             key: (dims, tensor.detach().cpu().numpy(), {"units": self.units, "long_name": text})
             for key, (tensor, text) in columns.items()
         }
-        attrs = {"kind": self.kind, "method": self.method, "units": self.units, "infotherm_version": __version__}
+        attrs: dict[str, Any] = {
+            "kind": self.kind,
+            "method": self.method,
+            "units": self.units,
+            "infotherm_version": __version__,
+        }
         for key, entry in self.info.items():
             if isinstance(entry, str | int | float | np.number | np.bool_):
                 attrs[key] = int(entry) if isinstance(entry, bool | np.bool_) else entry  # files have no booleans
@@ -471,6 +476,19 @@ def from_samples(
     return Estimate(
         mean, stderr=stderr, error=error, kind=kind, method=method, units=units, streams=streams, info={"n": n, **info}
     )
+
+
+def number_of_samples(n: Any, name: str = "n_samples") -> int:
+    """A number of samples, from which a standard error can be had.
+
+    Raises
+    ------
+    ValueError
+        When it is not an integer of at least 2.
+    """
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 2:
+        raise ValueError(f"{name} must be an integer of at least 2; got {n!r}")
+    return int(n)
 
 
 def stack(estimates: Iterable[Estimate], dim: int = 0) -> Estimate:

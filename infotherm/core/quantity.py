@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,7 +65,7 @@ class Considered:
 
     rule: str
     method: str
-    status: str  # "taken" | "applies" | "does not apply"
+    status: str  # "taken" | "applies" | "ambiguous" | "does not apply"
     reason: str
 
 
@@ -78,7 +79,7 @@ class Explanation:
 
     @property
     def taken(self) -> Considered | None:
-        """The rule that would be used, or None."""
+        """The rule that would be used, or None where there is none or the call is ambiguous."""
         return next((c for c in self.considered if c.status == "taken"), None)
 
     def __str__(self) -> str:
@@ -133,7 +134,12 @@ class Quantity:
         self._accepts = tuple(accepts)
         self._arguments = tuple(arguments)[: len(self._accepts)]
         self._rules: list[Rule] = []
+        self._most_arguments = len(self._accepts)
         self._plans: dict[tuple[tuple[type, ...], str], tuple[tuple[Rule, ...], ...]] = {}
+        # a module may run again, but nobody takes the name of a stranger's quantity
+        self._home = sys._getframe(1).f_globals.get("__name__", "")
+        if name in _REGISTRY and _REGISTRY[name]._home != self._home:
+            raise ValueError(f"name {name!r} is that of a quantity in {_REGISTRY[name]._home}: register a rule with it")
         _REGISTRY[name] = self
 
     def __repr__(self) -> str:
@@ -155,6 +161,7 @@ class Quantity:
         def register(function: Callable[..., Estimate]) -> Callable[..., Estimate]:
             known = [_keywords(f, len(types)) if f else frozenset() for f in (function, when)]
             self._rules.append(Rule(types, method, function, when, *known))
+            self._most_arguments = max(self._most_arguments, _positional(function))
             self._plans.clear()
             return function
 
@@ -172,24 +179,31 @@ class Quantity:
         considered = []
         taken = False
         for level in self._plan(converted, method):
-            ambiguous = _incomparable(level)
-            for rule in level:
-                reason = rule.reason_against(converted, options)
-                if reason is None:
-                    status = "applies" if taken else "taken"
-                    note = (
-                        f"ambiguous: neither of {_names(ambiguous)} is more specific" if ambiguous and not taken else ""
-                    )
-                    considered.append(Considered(rule.name, rule.method, status, note))
-                    taken = True
-                else:
+            reasons = [rule.reason_against(converted, options) for rule in level]
+            ambiguous = _incomparable([rule for rule, reason in zip(level, reasons, strict=True) if reason is None])
+            for rule, reason in zip(level, reasons, strict=True):
+                if reason is not None:
                     considered.append(Considered(rule.name, rule.method, "does not apply", reason))
+                elif ambiguous and not taken:
+                    note = f"neither of {_names(ambiguous)} is more specific: the call is refused"
+                    considered.append(Considered(rule.name, rule.method, "ambiguous", note))
+                else:
+                    considered.append(Considered(rule.name, rule.method, "applies" if taken else "taken", ""))
+                    taken = True
+            taken = taken or bool(ambiguous)
         return Explanation(self.name, self._type_names(converted), tuple(considered))
 
     def _converted(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         n = len(self._accepts)
         if len(args) < n:
-            raise TypeError(f"{self.name} needs {n} arguments ({', '.join(self._arguments)}); got {len(args)}")
+            raise TypeError(
+                f"{self.name} needs {n} positional arguments ({', '.join(self._arguments)}); got {len(args)}"
+            )
+        if len(args) > self._most_arguments:
+            raise TypeError(
+                f"{self.name} takes at most {self._most_arguments} positional arguments, first "
+                f"{', '.join(self._arguments)}; got {len(args)}"
+            )
         leading = (accept(x, name) for accept, x, name in zip(self._accepts, args[:n], self._arguments, strict=True))
         return (*leading, *args[n:])
 
@@ -223,8 +237,10 @@ class Quantity:
         if unknown and method == "auto":
             unknown -= _COMMON_OPTIONS
         if unknown:
+            given = _leading(rule.function, len(converted))
             raise TypeError(
-                f"{self.name} by {rule.name} takes the options {sorted(rule.options or ())}; got {sorted(unknown)}"
+                f"{self.name} by {rule.name} takes the options {sorted((rule.options or frozenset()) - given)}; "
+                f"got {sorted(unknown)}"
             )
         try:
             return rule.function(*converted, **_accepted(options, rule.options))
@@ -295,6 +311,19 @@ def _keywords(function: Callable[..., Any], leading: int) -> frozenset[str] | No
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
     return frozenset(p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
+
+
+def _positional(function: Callable[..., Any]) -> int:
+    """How many arguments may be given by position."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return 1000
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+
+def _leading(function: Callable[..., Any], count: int) -> frozenset[str]:
+    """The names of the first `count` parameters."""
+    return frozenset(list(inspect.signature(function).parameters)[:count])
 
 
 def _accepted(options: dict[str, Any], known: frozenset[str] | None) -> dict[str, Any]:

@@ -21,6 +21,8 @@ class Process(ABC):
     broadcasts against the batch of the initial law.
     """
 
+    batch_shape: torch.Size = torch.Size()
+    """Batch of the parameters: several processes at once."""
     dim: int | None = None
     """Number of coordinates, None when the process acts on any."""
     horizon: float | None = None

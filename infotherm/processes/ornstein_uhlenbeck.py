@@ -64,6 +64,12 @@ class OrnsteinUhlenbeck(AffineProcess):
         self.dim = sizes.pop() if sizes else None
         self.rate, self.sigma, self.mean = rate, sigma, mean
         self.isotropic = sigma.ndim == 0
+        batches = {"rate": rate.shape[:-2], "sigma": sigma.shape[:-2], "mean": mean.shape[:-1]}
+        try:
+            self.batch_shape = torch.broadcast_shapes(*batches.values())
+        except RuntimeError:
+            given = ", ".join(f"{name} {tuple(shape)}" for name, shape in batches.items())
+            raise ValueError(f"batch dimensions must broadcast; got {given}") from None
         self._scalar = rate.ndim == 0 and sigma.ndim == 0
 
     @property

@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from infotherm.channels.posterior import like
 from infotherm.core.estimate import Estimate
 from infotherm.core.rounding import rounding_error
+from infotherm.distributions import Discrete
 from infotherm.processes import MarkovJump
+from infotherm.processes.jump import stochastic_exponential
 
 
 def jump_rate(rates: Tensor, pmf: Tensor) -> Estimate:
@@ -38,15 +41,31 @@ def jump_rate(rates: Tensor, pmf: Tensor) -> Estimate:
     )
 
 
+def check_states(process: MarkovJump, p: Discrete, name: str = "p") -> None:
+    """Refuse a law that is not one of the states of the process.
+
+    Raises
+    ------
+    ValueError
+        When it has several parts, or another number of outcomes.
+    """
+    if p.dim != 1 or p.alphabet[0] != process.states:
+        parts = "" if p.dim == 1 else f" in {p.dim} parts {tuple(p.parts)}"
+        raise ValueError(
+            f"{name} must be a Discrete law of one part with {process.states} outcomes, one for each state; got "
+            f"{' x '.join(map(str, p.alphabet))} outcomes{parts}"
+        )
+
+
 def jump_production(process: MarkovJump, pmf: Tensor, duration: Tensor) -> tuple[Estimate, Estimate, Estimate]:
     """Total, system and medium entropy over `duration` from the pmf p0, each of shape (...).
 
     System: H(p_T) - H(p_0). Medium: sum_ij (integral of p_i dt) k_ij log(k_ij / k_ji).
     """
-    rates, generator = process.rates.to(pmf), process.generator.to(pmf)
-    final = process.transition(0.0, duration).matrix.to(pmf)
-    law = (pmf[..., None, :] @ final)[..., 0, :]
-    occupation = (pmf[..., None, :] @ _integrated(generator, duration))[..., 0, :]
+    rates = like(process.rates, pmf)
+    transition, passed, units = stochastic_exponential(rates, duration)
+    law = (pmf[..., None, :] @ transition)[..., 0, :]
+    occupation = (pmf[..., None, :] @ passed)[..., 0, :]
     before, after = (torch.special.entr(p).sum(-1) for p in (pmf, law))
     system = after - before
     both = (rates > 0) & (rates.mT > 0)
@@ -56,9 +75,10 @@ def jump_production(process: MarkovJump, pmf: Tensor, duration: Tensor) -> tuple
     sizes = (rates * affinity.abs() + rates).sum(-1)
     medium = (occupation * terms).sum(-1)
     irreversible = (one_way.any(-1) & (occupation > 0)).any(-1)
-    count = float(4 + rates.shape[-1])
+    # probabilities and occupations are known to `units` of eps each
     system_error = rounding_error([before, after, torch.ones_like(system)])
-    medium_error = count * rounding_error([(occupation * sizes).sum(-1)])
+    system_error = system_error + units * rounding_error([(torch.special.entr(law) + law).sum(-1)]) / 4
+    medium_error = units * rounding_error([(occupation * sizes).sum(-1)])
     tiny = torch.finfo(system.dtype).tiny
 
     def estimate(value: Tensor, error: Tensor) -> Estimate:
@@ -69,12 +89,3 @@ def jump_production(process: MarkovJump, pmf: Tensor, duration: Tensor) -> tuple
         Estimate(system, error=system_error),
         estimate(medium, medium_error),
     )
-
-
-def _integrated(generator: Tensor, duration: Tensor) -> Tensor:
-    """The integral of exp(L s) over [0, t], from the exponential of [[L, 1], [0, 0]] t."""
-    size = generator.shape[-1]
-    one = torch.eye(size, dtype=generator.dtype, device=generator.device).expand_as(generator)
-    top = torch.cat([generator, one], -1)
-    block = torch.cat([top, torch.zeros_like(top)], -2)
-    return torch.linalg.matrix_exp(block * duration[..., None, None])[..., :size, size:]

@@ -15,7 +15,7 @@ from infotherm.core.tensors import Generator, as_tensor
 from infotherm.distributions import Discrete, Gaussian, GaussianMixture, as_distribution
 from infotherm.distributions.base import Distribution
 from infotherm.processes import AffineProcess, MarkovJump, Process, steady_state
-from infotherm.thermodynamics.jump_entropy import jump_rate
+from infotherm.thermodynamics.jump_entropy import check_states, jump_rate
 from infotherm.thermodynamics.score_mismatch import (
     gaussian_mismatch,
     quadratic_mean,
@@ -90,9 +90,10 @@ def entropy_production_rate(
     tensor(8., dtype=torch.float64)
     """
     process = as_process(process)
-    if p is None:
-        p = steady_state(process)
-    return rate_quantity(process, p, first_time(process) if t is None else t, method=method, **options)
+    p = steady_state(process) if p is None else as_distribution(p, "p")
+    t = first_time(process) if t is None else t
+    check_batches(process, p, t=t)
+    return rate_quantity(process, p, t, method=method, **options)
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ def excess_housekeeping(
     if not isinstance(process, AffineProcess):
         raise TypeError(f"process must be an affine diffusion; got {type(process).__name__}")
     t = first_time(process) if t is None else t
+    check_batches(process, p, t=t)
     diffusion, matrix, offset = fields(process, p, t)
     accuracy = force_accuracy(process, diffusion)
     if process.static_force(p.dim) is not None:
@@ -176,6 +178,29 @@ def excess_housekeeping(
 def first_time(process: Process) -> float:
     """The time at which a process begins, 0 where it has none."""
     return 0.0 if process.start is None else process.start
+
+
+def check_batches(process: Process, p: Distribution, name: str = "p", **times: Any) -> None:
+    """Refuse shapes of times that do not broadcast against the batch of the law and of the process.
+
+    Raises
+    ------
+    ValueError
+        Naming what does not fit, or what is empty.
+    """
+    shapes = {f"the batch of {name}": p.batch_shape}
+    for label, t in times.items():
+        shape = as_tensor(t, label).shape
+        if 0 in shape:
+            raise ValueError(f"{label} must not be empty; got shape {tuple(shape)}")
+        shapes[label] = shape
+    if process.batch_shape:
+        shapes["the batch of the process"] = process.batch_shape
+    try:
+        torch.broadcast_shapes(*shapes.values())
+    except RuntimeError:
+        given = ", ".join(f"{label} {tuple(shape)}" for label, shape in shapes.items())
+        raise ValueError(f"shapes must broadcast; got {given}") from None
 
 
 def infinite(p: Distribution, batch: Any, units: str = "nat") -> Estimate:
@@ -258,7 +283,9 @@ def sampled_rate(
 @rate_quantity.rule(MarkovJump, Discrete, method="closed-form")
 def markov_jump_rate(process: MarkovJump, p: Discrete, t: Any) -> Estimate:
     """Currents times affinities."""
-    return jump_rate(process.rates.to(p.pmf), p.pmf)
+    check_states(process, p)
+    batch = torch.broadcast_shapes(as_tensor(t, "t").shape, p.batch_shape, process.batch_shape)
+    return jump_rate(like(process.rates, p.pmf), p.pmf.expand(*batch, process.states))
 
 
 def _mismatch(

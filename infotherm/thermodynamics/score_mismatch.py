@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infotherm.core.estimate import Estimate, from_samples
+from infotherm.core.estimate import Estimate, from_samples, number_of_samples
 from infotherm.core.linalg import psd_factor
 from infotherm.core.quadrature import integrate
 from infotherm.core.rounding import rounding_error
@@ -135,7 +135,11 @@ def scalar_mismatch(
 
     lower, upper = (b[..., 0].expand(batch) for b in p.bounds())
     breakpoints = p.breakpoints()
-    breakpoints = breakpoints.expand(breakpoints.shape[0], *batch) if breakpoints.numel() else None
+    if breakpoints.numel():
+        own = breakpoints.shape[1:]
+        breakpoints = breakpoints.reshape(-1, *[1] * (len(batch) - len(own)), *own).expand(-1, *batch)
+    else:
+        breakpoints = None
     integral = integrate(integrand, lower, upper, breakpoints=breakpoints, rtol=tolerance)
     value = weight * integral.value
     error = weight.detach().abs() * integral.error + rounding_error([value])
@@ -164,7 +168,7 @@ def sampled_mismatch(
     """
     generator = as_generator(generator, p.device)
     stream = stream_of(generator, p.device)
-    x = p.sample((n_samples,), generator=generator)
+    x = p.sample((number_of_samples(n_samples),), generator=generator)
     excess = (matrix @ x[..., None])[..., 0] + offset - p.score(x)
     squares = (excess * (diffusion @ excess[..., None])[..., 0]).sum(-1)
     return from_samples(squares, streams=(stream,), units=RATE)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from infotherm.channels.gaussian import LinearGaussianChannel
 from infotherm.channels.posterior import like
-from infotherm.core.estimate import Estimate, from_samples
+from infotherm.core.estimate import Estimate, from_samples, number_of_samples
 from infotherm.core.quadrature import integrate
 from infotherm.core.rounding import rounding_error
 from infotherm.core.tensors import Generator, as_generator, stream_of, validating
@@ -156,7 +156,7 @@ def medium_entropy(process: AffineProcess, moments: Moments, start: Tensor, end:
         sizes.append(fluctuating.detach().abs().amax())
         return fluctuating + (velocity * against).sum(-1)
 
-    batch = torch.broadcast_shapes(end.shape, moments[0].shape[:-1])
+    batch = heat_rate(start).shape
     integral = integrate(heat_rate, start.to(dtype).expand(batch), end.to(dtype).expand(batch))
     loose = process.transition_accuracy * torch.stack(sizes).amax() * (end - start).to(dtype)
     info = {} if integral.converged else {"converged": False}
@@ -179,7 +179,7 @@ def coupled_balance(
     stream = stream_of(generator, p0.device)
     channel = transition_of(process, start, end)
     pT = channel.output(p0)
-    pairs = channel.joint(p0).sample((n_samples,), generator=generator)
+    pairs = channel.joint(p0).sample((number_of_samples(n_samples),), generator=generator)
     x0, xT = pairs[..., : p0.dim], pairs[..., p0.dim :]
     system = from_samples(p0.log_prob(x0) - pT.log_prob(xT), streams=(stream,))
     return system + medium_entropy(process, (p0.mean, p0.covariance), start, end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,9 +18,10 @@ from infotherm.distributions import Discrete, Gaussian, GaussianMixture, as_dist
 from infotherm.distributions.base import Distribution
 from infotherm.information.entropies import entropy
 from infotherm.processes import AffineProcess, MarkovJump, Process
-from infotherm.thermodynamics.jump_entropy import jump_production
+from infotherm.thermodynamics.jump_entropy import check_states, jump_production
 from infotherm.thermodynamics.rates import (
     as_process,
+    check_batches,
     fields,
     first_time,
     force_accuracy,
@@ -106,10 +108,20 @@ def entropy_production(
     tensor(1.4235, dtype=torch.float64)
     """
     process, p0 = as_process(process), as_distribution(p0, "p0")
-    begin, end = _range(process, p0, duration, start)
-    return total_quantity(
-        process, p0, begin, end, method=method, **({"times": times} if times is not None else {}), **options
-    )
+    begin, passed = _range(process, p0, duration, start)
+    check_batches(process, p0, "p0", duration=passed)
+    if times is not None:
+        times = _times_between(times, begin, begin + passed)
+    homogeneous = process.start is None  # then only the time passed counts, and a late start loses no digits of it
+    origin = begin if homogeneous else torch.zeros_like(begin)
+    if times is not None:
+        times = torch.minimum((times - origin).clamp(min=0.0), passed) if homogeneous else times
+        options["times"] = times
+    start, end = begin - origin, begin - origin + passed
+    total = total_quantity(process, p0, start, end, method=method, **options)
+    if "times" in total.info:
+        total = replace(total, info={**total.info, "times": total.info["times"] + origin})
+    return total if homogeneous else _with_lost_time(total, process, p0, passed, start, end)
 
 
 # -- rules of the total ------------------------------------------------------------------------------------------------
@@ -225,19 +237,34 @@ def sampled_total(
 @total_quantity.rule(MarkovJump, Discrete, method="closed-form")
 def markov_jump_total(process: MarkovJump, p0: Discrete, start: Tensor, end: Tensor, *, times: Any = None) -> Estimate:
     """Shannon entropy of the system plus the integrated occupation times the affinities."""
+    check_states(process, p0, "p0")
     total, system, medium = jump_production(process, p0.pmf, like(end - start, p0.pmf))
     return _resolved(total, process, p0, start, end, times, {"system": system, "medium": medium})
 
 
 def _range(process: Process, p0: Distribution, duration: Any, start: Any) -> tuple[Tensor, Tensor]:
-    """Start and end as float64 tensors on the device of p0, of the shape of the duration."""
+    """Start and duration as float64 tensors on the device of p0, of one shape."""
     duration = as_tensor(duration, "duration", dtype=torch.float64, device=p0.device)
     require_finite(duration, "duration")
     if validating(duration) and bool((duration < 0).any()):
         raise ValueError(f"duration must be >= 0; got {duration.min().item()}")
     begin = as_tensor(first_time(process) if start is None else start, "start", dtype=torch.float64, device=p0.device)
     begin, duration = torch.broadcast_tensors(require_finite(begin, "start"), duration)
-    return begin, begin + duration
+    return begin, duration
+
+
+def _times_between(times: Any, start: Tensor, end: Tensor) -> Tensor:
+    """The times at which a total is resolved, float64 of shape (n, ...) with as many axes behind as `end` has."""
+    times = require_finite(as_tensor(times, "times", dtype=torch.float64, device=end.device), "times")
+    if times.ndim == 0:
+        raise ValueError("times must have shape (n, ...), one row for each time; got a single number")
+    times = times.reshape(*times.shape, *[1] * (end.ndim + 1 - times.ndim))
+    if validating(times) and bool(((times < start) | (times > end)).any()):
+        raise ValueError(
+            f"times must lie between the start {start.min().item()} and the end {end.max().item()}; got times from "
+            f"{times.min().item()} to {times.max().item()}"
+        )
+    return times
 
 
 def _law_at(process: Process, p0: Distribution, start: Tensor, t: Tensor) -> Any:
@@ -251,7 +278,8 @@ def _integrated(
 
     Narrow laws decay over times from the shortest on: panels begin at every factor of four.
     """
-    batch = torch.broadcast_shapes(p0.batch_shape, end.shape)
+    middle = rate(start + 0.5 * (end - start))
+    batch = middle.shape
     start, end = start.expand(batch), end.expand(batch)
     root_span = (end - start).sqrt()
     relative: list[Tensor] = []
@@ -267,7 +295,7 @@ def _integrated(
     steps = torch.pow(2.0, -torch.arange(1.0, 16.0, dtype=torch.float64, device=end.device))
     breakpoints = steps.reshape(-1, *[1] * len(batch)) * root_span
     # where nothing is produced the integrand is rounding, and no relative tolerance can be met
-    floor = float((rate(start + 0.5 * (end - start)).error.to(end) * (end - start)).min())
+    floor = float((middle.error.to(end) * (end - start)).min())
     integral = integrate(
         integrand, torch.zeros_like(root_span), root_span, breakpoints=breakpoints, rtol=tolerance, atol=floor
     )
@@ -293,14 +321,7 @@ def _resolved(
     if times is None:
         fractions = torch.linspace(0.0, 1.0, _GRID, dtype=torch.float64, device=end.device)
         times = start + fractions.reshape(-1, *[1] * end.ndim) * (end - start)
-    else:
-        times = as_tensor(times, "times", dtype=torch.float64, device=end.device)
-        if times.ndim == 0:
-            raise ValueError("times must have shape (n, ...), one row for each time; got a single number")
-        times = times.reshape(*times.shape, *[1] * (end.ndim + 1 - times.ndim))
-        if validating(times) and bool(((times < start) | (times > end)).any()):
-            raise ValueError("times must lie between the start and the end")
-    rate = _rates_over(process, p0, start, times, {"generator": 0} | options)
+    rate = _rates_over(process, p0, start, times, total.value.ndim, {"generator": 0} | options)
     info = {**total.info, "rate": rate, "times": times, **parts}
     return Estimate(
         total.value,
@@ -314,9 +335,25 @@ def _resolved(
     )
 
 
-def _rates_over(process: Process, p0: Distribution, start: Tensor, times: Tensor, options: dict[str, Any]) -> Estimate:
-    """The rate at the times (n, ...), which come in front of the batch of p0."""
-    grid = times.reshape(times.shape[0], *[1] * max(0, len(p0.batch_shape) + 1 - times.ndim), *times.shape[1:])
+def _with_lost_time(
+    total: Estimate, process: Process, p0: Distribution, duration: Tensor, start: Tensor, end: Tensor
+) -> Estimate:
+    """The total with what the rounding of start + duration may have cost: the time lost, at the rate of either end."""
+    passed = end - start
+    lost = ((start - (end - passed)) + (duration - passed)).abs()
+    if not validating(lost) or not bool((lost > 0).any()):
+        return total
+    rates = _rates_over(process, p0, start, torch.stack([start, end]), total.value.ndim, {"generator": 0})
+    slope = rates.upper_limit(0.01).amax(0)
+    error = total.error + torch.where(total.value.isinf() | (lost == 0), 0.0, lost * slope).to(total.error)
+    return replace(total, error=error)
+
+
+def _rates_over(
+    process: Process, p0: Distribution, start: Tensor, times: Tensor, ndim: int, options: dict[str, Any]
+) -> Estimate:
+    """The rate at the times (n, ...), which come in front of a batch of `ndim` dimensions."""
+    grid = times.reshape(times.shape[0], *[1] * max(0, ndim + 1 - times.ndim), *times.shape[1:])
     if isinstance(p0, Gaussian | Discrete) or p0.dim == 1:
         return rate_quantity(process, _law_at(process, p0, start, grid), grid, **options)
     # samples of a batch of mixtures would fill the memory: one time after the other

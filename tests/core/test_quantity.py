@@ -117,7 +117,7 @@ def test_options(quantity):
 def test_arguments_are_converted_and_named(quantity):
     with pytest.raises(TypeError, match="q must be a Base; got int"):
         quantity(Base(), 1)
-    with pytest.raises(TypeError, match="needs 2 arguments"):
+    with pytest.raises(TypeError, match="needs 2 positional arguments"):
         quantity(Base())
 
 
@@ -144,3 +144,48 @@ def test_dispatch_is_planned_once(quantity):
     assert quantity._plans == plans and len(plans) == 1
     quantity.rule(Base, Base, method="closed-form")(constant(2.0))
     assert float(quantity(Base(), Base())) == 2, "a new rule is seen at once"
+
+
+def test_explain_says_that_an_ambiguous_call_is_refused(quantity):
+    quantity.rule(Left, Base, method="closed-form")(constant(1.0))
+    quantity.rule(Base, Left, method="closed-form")(constant(2.0))
+    quantity.rule(Base, Base, method="quadrature")(constant(3.0, "quadrature"))
+    with pytest.raises(AmbiguousRules):
+        quantity(Left(), Left())
+    explanation = quantity.explain(Left(), Left())
+    assert explanation.taken is None
+    assert [c.status for c in explanation.considered] == ["ambiguous", "ambiguous", "applies"]
+
+
+def test_explain_is_not_ambiguous_where_only_one_rule_applies(quantity):
+    def never(p, q):
+        raise NotApplicable("never")
+
+    quantity.rule(Left, Base, method="closed-form")(constant(1.0))
+    quantity.rule(Base, Left, method="closed-form", when=never)(constant(2.0))
+    assert float(quantity(Left(), Left())) == 1
+    explanation = quantity.explain(Left(), Left())
+    assert explanation.taken is not None and explanation.taken.reason == ""
+
+
+def test_the_number_of_arguments_is_checked(quantity):
+    quantity.rule(Base, Base, method="closed-form")(constant(1.0))
+    with pytest.raises(TypeError, match="needs 2 positional arguments .p, q.; got 1"):
+        quantity(Base())
+    with pytest.raises(TypeError, match="takes at most 2 positional arguments, first p, q; got 3"):
+        quantity(Base(), Base(), 1.0)
+
+    @quantity.rule(Left, Left, method="closed-form")
+    def at_a_time(p, q, t, *, offset=0.0):
+        return Estimate(t + offset)
+
+    assert float(quantity(Left(), Left(), 2.0)) == 2
+    with pytest.raises(TypeError, match=r"takes the options \['offset'\]; got \['foo'\]"):
+        quantity(Left(), Left(), 2.0, foo=1)
+
+
+def test_the_name_of_a_strangers_quantity_is_not_taken(quantity):
+    scope = {"__name__": "elsewhere", "Quantity": Quantity}
+    with pytest.raises(ValueError, match="name 'test-distance' is that of a quantity in"):
+        exec("Quantity('test-distance', accepts=(float,))", scope)
+    assert get("test-distance") is quantity

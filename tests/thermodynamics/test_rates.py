@@ -145,3 +145,18 @@ def test_singular_laws():
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_times_broadcast_against_batches_of_laws():
+    laws = GaussianMixture(
+        torch.tensor([0.5, 0.5], dtype=F64),
+        torch.tensor([[[0.0], [2.0]], [[1.0], [3.0]], [[0.0], [1.0]]], dtype=F64),
+        torch.ones(3, 2, 1, 1, dtype=F64),
+    )
+    process = VariancePreserving()
+    found = entropy_production_rate(process, laws, torch.tensor([[0.1], [0.2]], dtype=F64))
+    assert found.shape == (2, 3)
+    alone = entropy_production_rate(process, laws, 0.2)
+    assert bool(((found.value[1] - alone.value).abs() <= found.error[1] + alone.error).all())
+    with pytest.raises(ValueError, match=r"got the batch of p \(3,\), t \(2,\)"):
+        entropy_production_rate(process, laws, [0.1, 0.2])

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 import infotherm.processes as processes
 from infotherm.core.quantity import explain
-from infotherm.distributions import Empirical, Gaussian, GaussianMixture, LogDensity
+from infotherm.distributions import Discrete, Empirical, Gaussian, GaussianMixture, LogDensity
 from infotherm.processes import (
     AffineDiffusion,
+    MarkovJump,
     OrnsteinUhlenbeck,
     StraightLine,
     VarianceExploding,
@@ -413,3 +414,58 @@ def test_bad_input(call, error, message):
 def test_the_choice_of_rule_is_explained():
     text = str(explain("entropy_production", ROTATING, Gaussian([0.0, 0.0], torch.eye(2).double()), 0.0, 1.0))
     assert "does not apply" in text and "no detailed balance" in text and "taken           quadrature" in text
+
+
+@pytest.mark.parametrize("start", [0.1, 1e9])
+def test_nothing_depends_on_the_start_of_a_process_that_does_not_change(start):
+    """start + 1e-3 keeps four digits of the duration at 1e9."""
+    law, rotating = Gaussian([1.0, 0.0], [[1.0, 0.2], [0.2, 2.0]]), [[1.0, 0.5], [-0.5, 1.0]]
+    for process, p in (
+        (OrnsteinUhlenbeck(1.0, 1.0), Gaussian(1.0, 0.5)),
+        (OrnsteinUhlenbeck(rotating, 1.0), law),
+        (MarkovJump([[0.0, 1.0], [2.0, 0.0]]), Discrete([0.9, 0.1])),
+    ):
+        late, early = entropy_production(process, p, 1e-3, start=start), entropy_production(process, p, 1e-3)
+        assert late.value == early.value and bool((late.info["rate"].value == early.info["rate"].value).all())
+        assert late.info["times"][0] == start
+        chosen = entropy_production(process, p, 1e-3, start=start, times=[start, start + 1e-3])
+        assert bool((chosen.info["times"] == torch.tensor([start, start + 1e-3], dtype=F64)).all())
+
+
+def test_a_late_start_pays_for_the_rounding_of_its_end():
+    """Pure noise of constant strength adds log(1 + t) / 2 whenever it begins, but its clock rounds start + t."""
+    for start in (0.1, 1e3, 1e9):
+        late = entropy_production(VarianceExploding(1.0), Gaussian(0.0, 1.0), 1e-3, start=start)
+        assert abs(late.value.item() - 0.5 * math.log1p(1e-3)) <= late.error.item()
+        assert late.error.item() <= 1e-15 * (10 + start)
+
+
+def test_batches_of_processes_are_their_members():
+    rates = torch.tensor([[[1.0, 0.0], [0.0, 2.0]], [[1.0, 0.5], [0.5, 1.0]], [[1.0, 0.5], [-0.5, 1.0]]], dtype=F64)
+    law = Gaussian([1.0, 0.0], [[1.0, 0.2], [0.2, 2.0]])
+    for chosen in ([0, 1], [0, 1, 2]):  # with detailed balance, and not all with it
+        found = entropy_production(OrnsteinUhlenbeck(rates[chosen], 1.0), law, 1.0)
+        assert found.shape == (len(chosen),) and found.info["rate"].shape == (33, len(chosen))
+        for i in chosen:
+            alone = entropy_production(OrnsteinUhlenbeck(rates[i], 1.0), law, 1.0)
+            assert abs(found.value[i] - alone.value) <= found.error[i] + alone.error
+
+
+def test_shapes_that_do_not_fit_are_named():
+    laws = Gaussian(torch.zeros(3, 1), torch.ones(3, 1, 1))
+    process = OrnsteinUhlenbeck(1.0, 1.0)
+    with pytest.raises(ValueError, match=r"must broadcast; got the batch of p0 \(3,\), duration \(2,\)"):
+        entropy_production(process, laws, [0.1, 0.2])
+    with pytest.raises(ValueError, match=r"duration must not be empty; got shape \(0,\)"):
+        entropy_production(process, laws, torch.empty(0))
+    with pytest.raises(
+        ValueError, match=r"times must lie between the start 0.0 and the end 1.0; got times from 0.0 to 5"
+    ):
+        entropy_production(process, laws, 1.0, times=[0.0, 5.0])
+
+
+@pytest.mark.parametrize("n_samples", [1, -3, 100.0, True])
+def test_numbers_of_samples_are_checked(n_samples):
+    mixture = GaussianMixture([0.5, 0.5], [[0.0], [2.0]], [[[1.0]], [[0.5]]])
+    with pytest.raises(ValueError, match="n_samples must be an integer of at least 2"):
+        entropy_production(OrnsteinUhlenbeck(1.0, 1.0), mixture, 1.0, method="monte-carlo", n_samples=n_samples)
