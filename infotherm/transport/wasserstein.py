@@ -159,7 +159,7 @@ def _quantiles(p: Distribution, q: Distribution, *, tolerance: float = 1e-12) ->
     moments = [law.variance[..., 0] + (law.mean[..., 0] - origin).square() for law in (p, q)]
     # quantiles are known to a few eps of themselves, which by the triangle inequality moves W2 by as much
     sizes = [(m + origin.square()).detach().sqrt() for m in moments]
-    blur = torch.finfo(dtype).eps * sum(_quantile_digits(law) * size for law, size in zip((p, q), sizes, strict=True))
+    blur = torch.finfo(dtype).eps * (_quantile_digits(p) * sizes[0] + _quantile_digits(q) * sizes[1])
     marks = odds_landmarks((p, q), batch, dtype)
     # what blur does to the square of a distance that is known roughly is not worth a finer mesh
     with torch.no_grad():
