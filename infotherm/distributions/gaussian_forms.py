@@ -10,13 +10,13 @@ have made the covariance regular or singular) the error is infinite and the valu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from infotherm.core.rounding import rounding_error
 from infotherm.core.tensors import as_tensors, require_shape
+from infotherm.distributions.base import Names
 from infotherm.distributions.gaussian_known import (
     Number,
     either,
@@ -124,7 +124,7 @@ def gaussian_kl(p: Gaussian, q: Gaussian) -> Number:
     return value, error
 
 
-def gaussian_mutual_information(law: Gaussian | Any, x: Sequence[int], y: Sequence[int]) -> Number:
+def gaussian_mutual_information(law: Gaussian | Any, x: Names, y: Names) -> Number:
     """The mutual information I(x; y) of two blocks of coordinates in nats, and a bound on its rounding error.
 
     With the factor of (x, y) made triangular, [[L_xx, 0], [L_yx, L_yy]], and T = L_yy^-1 L_yx,
@@ -139,21 +139,29 @@ def gaussian_mutual_information(law: Gaussian | Any, x: Sequence[int], y: Sequen
     law
         A Gaussian, or a covariance matrix (..., D, D).
     x, y
-        Coordinates of the two blocks, disjoint.
+        Names of parts or numbers of coordinates, disjoint.
+
+    Raises
+    ------
+    ValueError
+        For an unknown part, blocks that overlap or are empty, a matrix that is no covariance.
 
     Examples
     --------
     >>> gaussian_mutual_information([[1.0, 1e-9], [1e-9, 1.0]], [0], [1])[0].item() / 5e-19
     1.0
     """
+    law = _as_gaussian(law)
     # the block that comes first stays first: a triangular factor then stays triangular, and exact
-    x, y = sorted([sorted(x), sorted(y)])
-    joint = _as_gaussian(law).marginal([*x, *y])
+    first, second = sorted([sorted(law.part_indices(x)), sorted(law.part_indices(y))])
+    if not first:
+        raise ValueError("x and y must name at least one coordinate each")
+    joint = law.marginal([*first, *second])
     blocks = known(joint)
-    value, error = regular_information(blocks, len(x))
+    value, error = regular_information(blocks, len(first))
     value, error = settled(value, error, blocks.singular, blocks.doubtful, math.inf)
     if blocks.singular is not None and bool(blocks.singular.any()):
-        value, error = information_on_supports(joint, len(x), value, error, blocks.singular)
+        value, error = information_on_supports(joint, len(first), value, error, blocks.singular)
     return value, error
 
 

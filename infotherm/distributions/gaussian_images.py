@@ -26,8 +26,8 @@ def marginal_of(p: Gaussian, rows: list[int], parts: dict[str, int]) -> Gaussian
         p.factor[..., rows, :],
         parts=parts,
         datum=p._datum,
-        mean_magnitude=p._mean_size[..., rows],
-        factor_magnitude=p._factor_size[..., rows, :],
+        mean_magnitude=None if p._mean_magnitude is None else p._mean_magnitude[..., rows],
+        factor_magnitude=None if p._factor_magnitude is None else p._factor_magnitude[..., rows, :],
     )
 
 

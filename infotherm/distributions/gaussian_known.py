@@ -61,8 +61,8 @@ def known(p: Gaussian) -> Known:
     """The law `p` ready for closed forms, with the members of its batch that have no regular covariance marked."""
     size = p.factor.detach().abs() if p._factor_magnitude is None else p._factor_magnitude.detach()
     mean_size = p.mean.detach().abs() if p._mean_magnitude is None else p._mean_magnitude.detach()
-    # entrywise rounding needs the factor's own entries, not those of a wider one that it was computed from
-    entrywise = is_triangular(p.factor) and size.shape[-1] == p.factor.shape[-1]
+    # only a factor that was given is known entry by entry; one that was computed, by the norms of its rows
+    entrywise = p._factor_magnitude is None and is_triangular(p.factor)
     fixed = (p._datum == "covariance", entrywise)
     if p._clear:
         return Known(p.mean, p.covariance, p.factor, p.scale_tril, p._whitening, size, mean_size, *fixed)

@@ -152,6 +152,22 @@ def test_errors_follow_a_law_through_conditioning():
         within(gaussian_entropy(found), true_entropy(schur))
 
 
+def test_errors_follow_laws_given_by_factors_too():
+    generator = torch.Generator().manual_seed(12)
+    for dim in (2, 4):
+        factor = torch.linalg.cholesky(ill_conditioned(generator, dim, 1e6))  # triangular, and after a map not so
+        p = Gaussian.from_factor(normal(generator, dim), factor, parts={"x": dim // 2, "y": dim // 2})
+        matrix = ill_conditioned(generator, dim, 1e3)
+        image = exact(matrix) * exact(factor)
+        within(gaussian_entropy(p.affine(matrix)), true_entropy(image * image.T))
+        c, k = exact(factor) * exact(factor).T, dim // 2
+        given_x = c[k:, k:] - c[k:, :k] * c[:k, :k] ** -1 * c[:k, k:]
+        given_y = c[:k, :k] - c[:k, k:] * c[k:, k:] ** -1 * c[k:, :k]
+        within(gaussian_entropy(p.condition(x=[0.1] * k)), true_entropy(given_x))
+        within(gaussian_entropy(p.condition(y=[0.1] * k)), true_entropy(given_y))
+        within(gaussian_mutual_information(p, "y", "x"), true_information(c, k))
+
+
 # -- small and large numbers ------------------------------------------------------------------------------------------
 
 
@@ -218,6 +234,13 @@ def test_information_does_not_depend_on_units():
     assert abs(plain[0] - scaled[0]) <= plain[1] + scaled[1] and plain[1] < 1e-12
     mixed = gaussian_mutual_information(cov, [3, 1], [0])
     assert mixed[0].item() == pytest.approx(float(true_information(exact(cov[[3, 1, 0]][:, [3, 1, 0]]), 2)), rel=1e-12)
+
+
+def test_bad_blocks_are_named():
+    p = Gaussian.with_mutual_information(1.0, 1, 2)
+    for x, y, message in (("x", "z", "no part 'z'"), ([0], [0, 1], "repeat or overlap"), ([], [1], "at least one")):
+        with pytest.raises(ValueError, match=message):
+            gaussian_mutual_information(p, x, y)
 
 
 # -- batches and gradients --------------------------------------------------------------------------------------------
