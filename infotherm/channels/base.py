@@ -87,6 +87,7 @@ class Channel(ABC):
             raise ValueError(
                 f"the second channel takes inputs with D = {self.input_dim}; the first gives D = {first.output_dim}"
             )
+        check_batches(second=self.batch_shape, first=first.batch_shape)
         return self.after(first)
 
 
@@ -266,13 +267,29 @@ def joint_names(names: Sequence[str]) -> tuple[str, str]:
     return names[0], names[1]
 
 
-def check_input_size(channel: Channel, p: Distribution) -> None:
-    """Refuse an input law whose number of coordinates the channel does not take.
+def check_batches(**shapes: torch.Size) -> None:
+    """Refuse batches that do not broadcast.
 
     Raises
     ------
     ValueError
-        Saying both numbers.
+        Saying all of them.
     """
+    try:
+        torch.broadcast_shapes(*shapes.values())
+    except RuntimeError:
+        given = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
+        raise ValueError(f"batch dimensions must broadcast; got {given}") from None
+
+
+def check_input_size(channel: Channel, p: Distribution) -> None:
+    """Refuse an input law that the channel does not take: its number of coordinates, or its batch.
+
+    Raises
+    ------
+    ValueError
+        Saying both.
+    """
+    check_batches(channel=channel.batch_shape, p=p.batch_shape)
     if channel.input_dim is not None and channel.input_dim != p.dim:
         raise ValueError(f"the channel takes inputs with D = {channel.input_dim}; p has D = {p.dim}")

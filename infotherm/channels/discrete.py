@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infotherm.channels.base import Channel, joint_names
+from infotherm.channels.base import Channel, check_batches, joint_names
 from infotherm.channels.posterior import like
 from infotherm.core.tensors import as_tensor, require_finite, require_shape, validating
 from infotherm.distributions import Discrete, as_distribution
@@ -115,7 +115,8 @@ class DiscreteChannel(Channel):
             raise ValueError(
                 f"the second channel takes {self.matrix.shape[-2]} inputs; the first gives {first.matrix.shape[-1]}"
             )
-        return DiscreteChannel(first.matrix @ self.matrix, values=self.values)
+        dtype = torch.promote_types(first.matrix.dtype, self.matrix.dtype)
+        return DiscreteChannel(_in_dtype(first.matrix, dtype) @ _in_dtype(self.matrix, dtype), values=self.values)
 
     def _input(self, p: Any) -> Discrete:
         p = as_distribution(p, "p")
@@ -126,13 +127,15 @@ class DiscreteChannel(Channel):
             raise TypeError(f"a discrete channel takes a Discrete law; got {type(p).__name__}")
         if p.dim != 1:
             raise ValueError(f"p must have one part; got parts {tuple(p.parts)}: take p.marginal(...) of one of them")
+        check_batches(channel=self.batch_shape, p=p.batch_shape)
         if p.alphabet[0] != self.matrix.shape[-2]:
             raise ValueError(f"p must have {self.matrix.shape[-2]} outcomes, one for each row; got {p.alphabet[0]}")
         return p
 
     def _promoted(self, p: Discrete) -> tuple[Tensor, Tensor]:
-        pmf = p.pmf.to(torch.promote_types(p.pmf.dtype, self.matrix.dtype))
-        return pmf, like(self.matrix, pmf)
+        dtype = torch.promote_types(p.pmf.dtype, self.matrix.dtype)
+        pmf = _in_dtype(p.pmf, dtype)
+        return pmf, like(_in_dtype(self.matrix, dtype), pmf)
 
     def __repr__(self) -> str:
         batch = f", batch={tuple(self.batch_shape)}" if self.batch_shape else ""
@@ -173,6 +176,14 @@ class DiscreteChannelJoint(Discrete):
         if list(values) == [first]:
             return self.channel(values[first])
         return super().condition(**values)
+
+
+def _in_dtype(rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """Probabilities in a wider dtype, where they must sum to one more closely than they did."""
+    if rows.dtype == dtype:
+        return rows
+    rows = rows.to(dtype)
+    return rows / rows.sum(-1, keepdim=True)
 
 
 def _check_rows(matrix: Tensor) -> None:

@@ -54,6 +54,8 @@ class LinearGaussianChannel(Channel):
         A, noise_cov, bias = as_tensors(A=A, noise_cov=noise_cov, bias=0.0 if bias is None else bias)
         for name, value in (("A", A), ("noise_cov", noise_cov), ("bias", bias)):
             require_finite(value, name)
+            if value.numel() == 0:
+                raise ValueError(f"{name} must not be empty; got shape {tuple(value.shape)}")
         if A.ndim == 0 and noise_cov.ndim == 0:
             self._set_isotropic(A, noise_cov, bias if bias.ndim else bias[None])
             return

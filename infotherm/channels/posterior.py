@@ -108,6 +108,10 @@ class GaussianMixturePosterior(Channel):
         if y.ndim == 0 or y.shape[-1] != self.input_dim:
             raise ValueError(f"y must have shape (..., {self.input_dim}); got {tuple(y.shape)}")
         weights = self._evidence.responsibilities(y)
+        if validating(weights) and bool(weights.isnan().any()):
+            raise ValueError(
+                f"y must lie where its density can be computed; got values up to {y.abs().max().item():.6g}"
+            )
         innovation = y.unsqueeze(-2) - self._images
         means = self.prior.means + (self._gain @ innovation[..., None])[..., 0]
         return weights, means

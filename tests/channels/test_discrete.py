@@ -127,3 +127,21 @@ def test_bad_input(make, message):
 def test_a_continuous_law_is_refused():
     with pytest.raises(TypeError, match="takes a Discrete law; got Gaussian"):
         DiscreteChannel([[1.0]]).output(Gaussian(0.0, 1.0))
+
+
+def test_dtypes_may_differ():
+    """Rows that sum to one in float32 do so in float64 only after they have been divided by their sum."""
+    narrow = torch.tensor([[0.9, 0.1], [0.2, 0.8]], dtype=torch.float32)
+    channel, wide = DiscreteChannel(narrow), DiscreteChannel([[0.7, 0.3], [0.4, 0.6]])
+    assert channel.output(Discrete([0.3, 0.7])).pmf.dtype == torch.float64
+    assert wide.output(Discrete(torch.tensor([0.3, 0.7]))).pmf.dtype == torch.float64
+    assert channel.reverse(Discrete([0.3, 0.7])).matrix.dtype == (wide @ channel).matrix.dtype == torch.float64
+    assert torch.allclose((wide @ channel).matrix, narrow.double() @ wide.matrix, atol=1e-7)
+    assert channel.output(Discrete(torch.tensor([0.3, 0.7]))).pmf.dtype == torch.float32
+
+
+def test_batches_that_do_not_fit_are_named():
+    two = DiscreteChannel(torch.eye(2, dtype=torch.float64).expand(2, 2, 2))
+    three = Discrete(torch.full((3, 2), 0.5, dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"batch dimensions must broadcast; got channel \(2,\), p \(3,\)"):
+        two.output(three)

@@ -269,3 +269,16 @@ def test_a_law_without_closed_form_is_refused():
     with pytest.raises(TypeError, match="posterior of a linear-Gaussian channel is known for"):
         channel.reverse(bump)
     assert channel.joint(bump).log_prob([0.0, 0.0]).item() == pytest.approx(-math.log(2 * math.pi))
+
+
+def test_batches_that_do_not_fit_are_named():
+    two, three = (LinearGaussianChannel(torch.ones(n, 1, 1), torch.ones(n, 1, 1)) for n in (2, 3))
+    with pytest.raises(ValueError, match=r"batch dimensions must broadcast; got channel \(2,\), p \(3,\)"):
+        two.output(Gaussian(torch.zeros(3, 1), torch.ones(3, 1, 1)))
+    with pytest.raises(ValueError, match=r"got second \(2,\), first \(3,\)"):
+        two @ three
+
+
+def test_an_empty_matrix_is_refused():
+    with pytest.raises(ValueError, match=r"A must not be empty; got shape \(0, 0\)"):
+        LinearGaussianChannel(torch.empty(0, 0), torch.empty(0, 0))

@@ -66,3 +66,8 @@ def test_bad_output():
     reverse = LinearGaussianChannel(1.0, 1.0).reverse(Rademacher())
     with pytest.raises(ValueError, match=r"y must have shape \(..., 1\); got \(2,\)"):
         reverse([1.0, 2.0])
+
+
+def test_outputs_beyond_the_range_of_numbers_are_refused():
+    with pytest.raises(ValueError, match="y must lie where its density can be computed; got values up to 1e.300"):
+        LinearGaussianChannel(1.0, 1.0).reverse(Rademacher()).mean([1e300])
