@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from infotherm.channels.base import ChannelJoint
@@ -23,10 +24,19 @@ def noise_entropy(joint: ChannelJoint) -> Estimate:
 
 
 def sampled_ends(
-    joint: ChannelJoint, function: Callable[[Tensor], Tensor], n_samples: int, generator: Generator
+    joint: ChannelJoint,
+    function: Callable[[Tensor], Tensor],
+    n_samples: int,
+    generator: Generator,
+    *,
+    nonnegative: bool = False,
 ) -> Estimate:
     """The sample mean over a channel's joint law; where there is no joint density it carries no gradient."""
     if joint.measure == "lebesgue":
-        return expectation_by_sampling(joint, function, n_samples=n_samples, generator=generator)
+        return expectation_by_sampling(
+            joint, function, n_samples=n_samples, generator=generator, nonnegative=nonnegative
+        )
     points, stream = draw(joint, n_samples, generator)
-    return sample_mean(function(points).detach(), [stream])
+    values = function(points).detach()
+    noise = 16 * torch.finfo(values.dtype).eps * (1 + values.abs()) if nonnegative else None
+    return sample_mean(values, [stream], nonnegative=nonnegative, noise=noise)

@@ -12,7 +12,7 @@ from infotherm.core.estimate import Estimate
 from infotherm.core.tensors import Generator, as_generator, validating
 from infotherm.distributions import Discrete
 from infotherm.distributions.base import Distribution
-from infotherm.information.expectations import draw, sample_mean, with_score_gradient
+from infotherm.information.expectations import draw, log_noise, sample_mean, with_score_gradient
 from infotherm.information.integrals import Total, total
 from infotherm.information.perspectives import Perspective
 from infotherm.information.supports import (
@@ -84,7 +84,7 @@ def _sum_over_alphabet(f: Perspective, p: Discrete, q: Discrete, units: str) -> 
     size = torch.where(torch.isfinite(terms.detach()), terms.detach().abs(), 0.0)
     error = 4 * eps * size.sum(axes)
     for which, log in enumerate(logs):
-        shift = 4 * eps * (1 + torch.where(torch.isfinite(log), log, 0.0).abs())
+        shift = 4 * torch.finfo((p, q)[which].dtype).eps * (1 + torch.where(torch.isfinite(log), log, 0.0).abs())
         moved = [other + (shift if i == which else 0.0) for i, other in enumerate(logs)]
         change = (f(*moved) - terms.detach()).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs()
         error = error + (change + log.exp() * shift.square()).sum(axes)
@@ -169,8 +169,14 @@ def mean_over_both(
         logs = p.log_prob(x), q.log_prob(x)
         middle = torch.logaddexp(*torch.broadcast_tensors(*logs)) - math.log(2)
         values = f(logs[0] - middle, logs[1] - middle).expand(x.shape[0], *batch)
+        noise = torch.zeros_like(values.detach())
+        for which, shift in enumerate((log_noise(p, logs[0]), log_noise(q, logs[1]))):
+            moved = [log.detach() - middle.detach() + (shift if i == which else 0.0) for i, log in enumerate(logs)]
+            noise = noise + (f(*moved) - values.detach()).abs().nan_to_num(nan=0.0, posinf=0.0)
         weighted = with_score_gradient(values, law.log_prob(x))
-        halves.append(sample_mean(weighted, [stream], units=units, ratios=ratios))
+        # convex in the share of p in m: largest where only one law has mass
+        limits = {"noise": noise, "nonnegative": True, "bound": 2 * max(f.only_p, f.only_q)}
+        halves.append(sample_mean(weighted, [stream], units=units, ratios=ratios, **limits))
     return _averaged(*halves)
 
 

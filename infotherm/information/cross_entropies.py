@@ -15,6 +15,7 @@ from infotherm.distributions import Empirical, Gaussian, GaussianMixture, as_dis
 from infotherm.distributions.base import Distribution
 from infotherm.distributions.gaussian_forms import gaussian_cross_entropy
 from infotherm.information.expectations import DEFAULT_SAMPLES, draw, sample_mean, with_score_gradient
+from infotherm.information.gaussian_pairs import in_one_precision
 from infotherm.information.integrals import aligned, total
 from infotherm.information.supports import (
     check_pair,
@@ -74,7 +75,7 @@ def _cross(x: Tensor, log_p: Tensor, log_q: Tensor) -> Tensor:
 def gaussian_pair(p: Gaussian, q: Gaussian) -> Estimate:
     """The quadratic form of the second moments of p in the metric of q."""
     check_pair(p, q)
-    value, error = gaussian_cross_entropy(p, q)
+    value, error = in_one_precision(gaussian_cross_entropy)(p, q)
     return Estimate(value, error=error)
 
 
@@ -89,7 +90,7 @@ def mixture_against_gaussian(p: GaussianMixture, q: Gaussian) -> Estimate:
     """The mean of the components' cross-entropies, which need their second moments only."""
     q = q.expand(check_pair(p, q))
     spread = Gaussian._of(q.mean.unsqueeze(-2), q.factor.unsqueeze(-3), datum=q._datum)
-    value, error = gaussian_cross_entropy(p.components, spread)
+    value, error = in_one_precision(gaussian_cross_entropy)(p.components, spread)
     weights = p.weights.detach()
     doubt = (weights * error).sum(-1) + rounding_error([(weights * value.detach().abs()).sum(-1)])
     return Estimate((p.weights * value).sum(-1), error=doubt)
@@ -127,7 +128,8 @@ def samples_against_density(p: Empirical, q: Distribution) -> Estimate:
     size = (terms.detach().abs() + weights).sum(0)
     tiny = torch.finfo(terms.dtype).tiny
     value = torch.where(outside, math.inf, terms.sum(0))
-    error = torch.where(outside, tiny, 2 * rounding_error([size]))
+    coarser = torch.finfo(q.dtype).eps / torch.finfo(terms.dtype).eps  # of log-densities in single precision
+    error = torch.where(outside, tiny, 2 * max(coarser, 1.0) * rounding_error([size]))
     return _with_reason(Estimate(value, error=error, info={"n": len(p)}))
 
 

@@ -23,7 +23,8 @@ from infotherm.information.comparisons import (
     sum_by_perspective,
     with_reason,
 )
-from infotherm.information.expectations import DEFAULT_SAMPLES, draw, sample_mean, with_score_gradient
+from infotherm.information.expectations import DEFAULT_SAMPLES, draw, log_noise, sample_mean, with_score_gradient
+from infotherm.information.gaussian_pairs import in_one_precision
 from infotherm.information.perspectives import JENSEN_SHANNON, KL
 from infotherm.information.supports import check_pair
 from infotherm.information.torch_pairs import running_error, torch_kl
@@ -49,7 +50,8 @@ kl = Quantity(
     Estimate
         Shape of the common batch. Kind "exact" by closed form (to rounding, relative accuracy kept for nearly equal
         Gaussians, pmfs and densities) and by quadrature ("unknown" when it did not converge or seems to diverge);
-        "estimate" by Monte Carlo, "unknown" when few draws dominate. `info["reason"]` says why it is infinite.
+        "estimate" by Monte Carlo, "unknown" when few draws dominate, all agree, or prove by a negative mean that they
+        missed a part of the mass. `info["reason"]` says why it is infinite.
 
     Raises
     ------
@@ -159,7 +161,7 @@ def over_atoms(p: Distribution, q: Distribution) -> Estimate:
 def gaussian_pair(p: Gaussian, q: Gaussian) -> Estimate:
     """From the triangular factors of the covariances; singular laws by their supports."""
     check_pair(p, q)
-    value, error = gaussian_kl(p, q)
+    value, error = in_one_precision(gaussian_kl)(p, q)
     return with_reason(Estimate(value, error=error))
 
 
@@ -176,9 +178,10 @@ def by_sampling(
     """The mean of log p/q over draws of p."""
     batch = check_pair(p, q)
     x, stream = draw(p, n_samples, generator, len(batch))
-    log_p = p.log_prob(x)
-    values = (log_p - q.log_prob(x)).expand(n_samples, *batch)
-    return sample_mean(with_score_gradient(values, log_p), [stream])
+    log_p, log_q = p.log_prob(x), q.log_prob(x)
+    values = (log_p - log_q).expand(n_samples, *batch)
+    noise = log_noise(p, log_p) + log_noise(q, log_q)
+    return sample_mean(with_score_gradient(values, log_p), [stream], noise=noise, nonnegative=True)
 
 
 # -- Jensen-Shannon ---------------------------------------------------------------------------------------------------

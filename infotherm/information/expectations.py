@@ -17,6 +17,9 @@ from infotherm.information.integrals import Total, aligned, total
 DEFAULT_SAMPLES = 10_000
 FEWEST_EFFECTIVE = 100  # below this effective sample size a standard error is not trusted
 LARGEST_SHARE = 0.05  # nor when one draw makes up more of the sum
+LEAST_SPREAD = 1e-9  # nor values that all but agree: their spread, relative to their size, is below this
+_RULE_OF_THREE = 3 / 1.96  # in standard errors: what n draws that all agree say at 95 %
+_BELOW_ZERO = 3.0  # standard errors by which a divergence may lie below zero by chance
 _TAIL_NOISE = 3.0  # nor ratios whose tail index is above 1/2 (no variance) by this / (values in the tail)^(1/2)
 
 
@@ -60,6 +63,7 @@ def expectation_by_sampling(
     n_samples: int = DEFAULT_SAMPLES,
     generator: Generator = None,
     units: str = "nat",
+    nonnegative: bool = False,
     **info: Any,
 ) -> Estimate:
     """The sample mean of function(X) over draws of p, with its standard error.
@@ -75,8 +79,17 @@ def expectation_by_sampling(
     ('estimate', True)
     """
     x, stream = draw(p, n_samples, generator)
-    values = with_score_gradient(function(x), p.log_prob(x))
-    return sample_mean(values, [stream], units=units, **info)
+    log_p = p.log_prob(x)
+    values = with_score_gradient(function(x), log_p)
+    # what cannot be negative is made of log-densities, and has their rounding
+    noise = log_noise(p, log_p) if nonnegative else None
+    return sample_mean(values, [stream], units=units, nonnegative=nonnegative, noise=noise, **info)
+
+
+def log_noise(law: Distribution, log: Tensor) -> Tensor:
+    """How far rounding may move log-densities of a law: 8 units in the last place of its own dtype, no gradient."""
+    log = log.detach()
+    return 8 * torch.finfo(law.dtype).eps * (1 + torch.where(torch.isfinite(log), log, 0.0).abs())
 
 
 def draw(p: Distribution, n_samples: int, generator: Generator = None, batch: int = 0) -> tuple[Tensor, str]:
@@ -111,7 +124,15 @@ def with_score_gradient(values: Tensor, log_p: Tensor) -> Tensor:
 
 
 def sample_mean(
-    values: Tensor, streams: Sequence[str], *, units: str = "nat", ratios: bool = False, **info: Any
+    values: Tensor,
+    streams: Sequence[str],
+    *,
+    units: str = "nat",
+    ratios: bool = False,
+    noise: Tensor | None = None,
+    nonnegative: bool = False,
+    bound: float = math.inf,
+    **info: Any,
 ) -> Estimate:
     """The mean over the first axis with its standard error, and whether that can be trusted.
 
@@ -119,6 +140,11 @@ def sample_mean(
     of the batch. The kind is "unknown" when the first is below 100 or the second above 5 %: rare events or a heavy tail
     dominate, and the standard error of what was seen says nothing about what was not. Of density `ratios`, whose
     variance is often infinite without any draw showing it, the tail index must not be clearly above 1/2 either.
+
+    `noise` says how far rounding moves each value; its mean joins the error. Values whose spread is no more than that
+    (or nothing) make the kind "unknown", since they say nothing about rare events that all draws missed; where the
+    values lie between 0 and a finite `bound` the standard error is then that of the rule of three, 3 bound / n at 95 %.
+    A mean below zero, beyond its error, of a `nonnegative` quantity makes it "unknown" too: the draws missed some mass.
     """
     infinite = torch.isposinf(values.detach()).any(0)
     finite = torch.where(torch.isposinf(values), 0.0, values)
@@ -130,7 +156,7 @@ def sample_mean(
     share = torch.where(sums > 0, top / torch.where(sums > 0, sums, torch.ones_like(sums)), 1 / len(values))
     squares = scaled.square().sum(0)
     effective = torch.where(sums > 0, scaled.sum(0).square() / squares.clamp_min(1e-300), float(len(values)))
-    kind = "estimate"
+    kind, least = "estimate", None
     if validating(values):
         trusted = (effective >= FEWEST_EFFECTIVE) & (share <= LARGEST_SHARE)
         if ratios:
@@ -138,29 +164,55 @@ def sample_mean(
             trusted = trusted & (tail <= 0.5 + _TAIL_NOISE / math.sqrt(tail_count(len(values))))
             info["tail_index"] = float(tail.amax()) if tail.numel() else math.nan
         trusted = trusted | infinite
+        reason = "few draws dominate: the standard error cannot be trusted"
+        spread, mean = finite.detach().std(0), finite.detach().mean(0)
+        floor = LEAST_SPREAD * size.mean(0)
+        if noise is not None:
+            floor = torch.maximum(floor, noise.expand_as(values).mean(0))
+        alike = (spread <= floor) & ~infinite
+        if bool(alike.any()) and math.isfinite(bound):
+            least = torch.where(alike, _RULE_OF_THREE * bound / len(values), 0.0)
+        elif bool(alike.any()):
+            trusted, reason = (
+                trusted & ~alike,
+                "all draws gave (almost) one value: its spread says nothing of its error",
+            )
+        if nonnegative:
+            below = (mean + _BELOW_ZERO * spread / math.sqrt(len(values)) + floor < 0) & ~infinite
+            if bool(below.any()):
+                trusted, reason = (
+                    trusted & ~below,
+                    "below zero, which is impossible: the draws missed a part of the mass",
+                )
         kind = "estimate" if bool(trusted.all()) else "unknown"
         info |= {
             "effective_sample_size": float(effective.amin()) if effective.numel() else math.nan,
             "largest_share": float(share.amax()) if share.numel() else math.nan,
         }
         if kind == "unknown":
-            info["reason"] = "few draws dominate: the standard error cannot be trusted"
+            info["reason"] = reason
         if bool(infinite.any()):
             info["reason"] = "infinite: a draw of p lies where q = 0"
-    estimate = from_samples(finite, streams=streams, kind=kind, units=units, **info)
+    error = 0.0 if noise is None else torch.where(torch.isposinf(values.detach()), 0.0, noise.expand_as(values)).mean(0)
+    estimate = from_samples(finite, streams=streams, error=error, kind=kind, units=units, **info)
+    if least is not None:
+        estimate = replaced(estimate, stderr=torch.maximum(estimate.stderr, least))
     if not validating(values) or not bool(infinite.any()):
         return estimate
     tiny = torch.finfo(estimate.value.dtype).tiny
-    return Estimate(
-        torch.where(infinite, math.inf, estimate.value),
+    return replaced(
+        estimate,
+        value=torch.where(infinite, math.inf, estimate.value),
         stderr=torch.where(infinite, 0.0, estimate.stderr),
         error=torch.where(infinite, tiny, estimate.error),
-        kind=kind,
-        method="monte-carlo",
-        units=units,
-        streams=tuple(streams),
-        info=estimate.info,
     )
+
+
+def replaced(estimate: Estimate, **fields: Any) -> Estimate:
+    """The same Estimate with other fields."""
+    names = ("value", "stderr", "error", "kind", "method", "units", "streams", "info")
+    kept = {name: fields.get(name, getattr(estimate, name)) for name in names}
+    return Estimate(kept.pop("value"), **kept)
 
 
 def tail_index(values: Tensor) -> Tensor:

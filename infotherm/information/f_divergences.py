@@ -10,7 +10,7 @@ from torch import Tensor
 
 from infotherm.core.estimate import Estimate
 from infotherm.core.quantity import NotApplicable, Quantity
-from infotherm.core.tensors import Generator, validating
+from infotherm.core.tensors import Generator
 from infotherm.distributions import Gaussian, as_distribution
 from infotherm.distributions.base import Distribution
 from infotherm.information.comparisons import (
@@ -24,7 +24,7 @@ from infotherm.information.comparisons import (
     sum_by_perspective,
     with_reason,
 )
-from infotherm.information.expectations import DEFAULT_SAMPLES, draw, sample_mean, with_score_gradient
+from infotherm.information.expectations import DEFAULT_SAMPLES, draw, log_noise, sample_mean, with_score_gradient
 from infotherm.information.gaussian_pairs import equal_covariances, gaussian_renyi, gaussian_total_variation
 from infotherm.information.lines import line_breakpoints
 from infotherm.information.perspectives import CHI2, HELLINGER, NAMED, TOTAL_VARIATION, Perspective, custom
@@ -354,7 +354,9 @@ def gaussian_chi2(p: Gaussian, q: Gaussian) -> Estimate:
     grown = torch.exp(divergence.detach()) * torch.expm1(error)
     eps, tiny = torch.finfo(value.dtype).eps, torch.finfo(value.dtype).tiny
     finite = torch.isfinite(value.detach())
-    doubt = torch.where(finite, grown + 4 * eps * value.detach() + tiny, tiny)
+    # a finite divergence whose exponential overflows is not infinite
+    overflowed = ~finite & torch.isfinite(divergence.detach())
+    doubt = torch.where(finite, grown + 4 * eps * value.detach() + tiny, torch.where(overflowed, math.inf, tiny))
     return with_reason(Estimate(value, error=doubt, units="1"))
 
 
@@ -379,18 +381,18 @@ def chi2_by_sampling(
     x, stream = draw(p, n_samples, generator, len(batch))
     log_p, log_q = p.log_prob(x), q.log_prob(x)
     ratio = (log_p - log_q).exp().expand(n_samples, *batch)
-    mean = sample_mean(with_score_gradient(ratio, log_p), [stream], units="1", ratios=True)
-    return mean - 1 if not validating(mean.value) else _less_one(mean)
-
-
-def _less_one(mean: Estimate) -> Estimate:
+    weighted = with_score_gradient(ratio, log_p)
+    noise = ratio.detach().nan_to_num(posinf=0.0) * (log_noise(p, log_p) + log_noise(q, log_q))
+    trust = sample_mean(weighted, [stream], units="1", ratios=True, noise=noise)
+    less = sample_mean(weighted - 1, [stream], units="1", noise=noise, nonnegative=True)
+    doubtful = next((e for e in (trust, less) if e.kind == "unknown"), trust)
     return Estimate(
-        mean.value - 1,
-        stderr=mean.stderr,
-        error=mean.error,
-        kind=mean.kind,
-        method=mean.method,
+        less.value,
+        stderr=less.stderr,
+        error=less.error,
+        kind=doubtful.kind,
+        method="monte-carlo",
         units="1",
-        streams=mean.streams,
-        info=mean.info,
+        streams=less.streams,
+        info=doubtful.info,
     )

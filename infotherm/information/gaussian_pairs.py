@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import wraps
 
 import torch
 from torch import Tensor
@@ -17,6 +18,26 @@ Number = tuple[Tensor, Tensor]
 Form = Callable[[Gaussian, Gaussian], Number]
 
 
+def in_one_precision(form: Callable[..., Number]) -> Callable[..., Number]:
+    """A closed form of two Gaussians that takes them in different precisions: the finer one, with the coarser's error.
+
+    Every error is proportional to the unit roundoff, and the factors of the coarser law carry that of its own.
+    """
+
+    @wraps(form)
+    def promoted(p: Gaussian, q: Gaussian, *more: float) -> Number:
+        if p.dtype == q.dtype:
+            return form(p, q, *more)
+        common = torch.promote_types(p.dtype, q.dtype)
+        coarser = max(torch.finfo(law.dtype).eps for law in (p, q)) / torch.finfo(common).eps
+        value, error = form(p.to(dtype=common), q.to(dtype=common), *more)
+        tiny = torch.finfo(common).tiny
+        return value, torch.where(error > 2 * tiny, error * coarser, error)
+
+    return promoted
+
+
+@in_one_precision
 def gaussian_renyi(p: Gaussian, q: Gaussian, order: float) -> Number:
     r"""The Renyi divergence D_a(p || q) in nats for a > 0, a != 1, and a bound on its rounding error.
 
@@ -132,6 +153,7 @@ def _sensitivity(first: Known, second: Known, a: float, e: Tensor, root: Tensor,
     return first.moved(slope_p) + second.moved(slope_q) + shift + (first.remainder() + second.remainder()) * stretch
 
 
+@in_one_precision
 def gaussian_supremum(p: Gaussian, q: Gaussian) -> Number:
     """The Renyi divergence of order infinity, log sup p/q, and a bound on its rounding error; batch shapes broadcast.
 
@@ -169,6 +191,7 @@ def gaussian_supremum(p: Gaussian, q: Gaussian) -> Number:
     return value, torch.where(same | ~finite, tiny, torch.where(unsure, math.inf, error))
 
 
+@in_one_precision
 def gaussian_total_variation(p: Gaussian, q: Gaussian) -> Number:
     r"""The total variation distance of scalar Gaussians, or of Gaussians of one covariance, and its rounding error.
 

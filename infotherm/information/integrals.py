@@ -39,7 +39,7 @@ class Total:
         if not self.converged:
             info["converged"] = False
         if self.divergent:
-            info["reason"] = "the integral seems to diverge: far out its integrand falls no faster than 1/|x|"
+            info["reason"] = "the integral seems to diverge: its integrand overflows, or falls no faster than 1/|x|"
         return Estimate(
             self.value,
             error=self.error,
@@ -92,6 +92,7 @@ def total(
     dtype = laws[0].dtype
     for law in laws[1:]:
         dtype = torch.promote_types(dtype, law.dtype)
+    eps = [torch.finfo(law.dtype).eps for law in laws]  # a log-density is known to the precision of its own law
     zero = torch.zeros(batch, dtype=dtype, device=laws[0].device)
     result = Total(zero, zero, True, 0)
     for owner in over:
@@ -99,10 +100,10 @@ def total(
         if points is not None:
             seen = [carriers[_place(law, laws)] for law in over[: _place(owner, over)]]
             own = carriers[_place(owner, laws)]
-            result = _plus(result, _sum(f, points.to(dtype), carriers, own, seen, batch))
+            result = _plus(result, _sum(f, points.to(dtype), carriers, own, seen, batch, eps))
     with_density = [law for law in over if carriers[_place(law, laws)].log_density is not None]
     if with_density:
-        result = _plus(result, _integral(f, carriers, with_density, batch, dtype, tolerance, breakpoints, quiet))
+        result = _plus(result, _integral(f, carriers, with_density, batch, dtype, tolerance, breakpoints, quiet, eps))
     return result
 
 
@@ -127,7 +128,13 @@ def aligned(x: Tensor, ahead: int, batch: int) -> Tensor:
 
 
 def _sum(
-    f: Integrand, points: Tensor, carriers: list[Carrier], own: Carrier, seen: list[Carrier], batch: torch.Size
+    f: Integrand,
+    points: Tensor,
+    carriers: list[Carrier],
+    own: Carrier,
+    seen: list[Carrier],
+    batch: torch.Size,
+    eps_of: list[float],
 ) -> Total:
     """The sum over one law's atoms, without those that an earlier law has had."""
     x = aligned(points, 1, len(batch))
@@ -138,7 +145,7 @@ def _sum(
     y = torch.where(fresh, f(x, *logs), 0.0)
     infinite = torch.isposinf(y.detach()).any(0).expand(batch)
     y = torch.where(torch.isposinf(y), 0.0, y)
-    noise = torch.where(fresh, _log_noise(f, x, logs), 0.0).sum(0)
+    noise = torch.where(fresh, _log_noise(f, x, logs, eps_of), 0.0).sum(0)
     eps, tiny = torch.finfo(y.dtype).eps, torch.finfo(y.dtype).tiny
     tail = sum(c.tail for c in carriers)  # a log-ratio beyond the last atom listed is far below 1e3
     error = (noise + 4 * eps * y.detach().abs().sum(0) + 1e3 * tail + tiny).expand(batch)
@@ -155,9 +162,11 @@ def _integral(
     tolerance: float | None,
     breakpoints: Tensor | None,
     quiet: bool,
+    eps: list[float],
 ) -> Total:
     dim = over[0].dim
     infinite = torch.zeros(batch, dtype=torch.bool, device=over[0].device)
+    overflowed = infinite
     densities = [c.log_density or c.log_mass for c in carriers]
     on_atoms = [c.log_density is None for c in carriers]
 
@@ -169,10 +178,14 @@ def _integral(
         ]
 
     def g(x: Tensor) -> Tensor:
-        nonlocal infinite
-        y = f(x, *logs_at(x))
+        nonlocal infinite, overflowed
+        logs = logs_at(x)
+        y = f(x, *logs)
         unbounded = torch.isposinf(y.detach())
         if validating(y):
+            # finite logarithms whose ratio overflows prove nothing: the integral may be a huge number
+            finite = torch.stack([torch.isfinite(log.detach()).expand_as(y) for log in logs]).all(0)
+            overflowed = overflowed | (unbounded & finite).any(0)
             infinite = infinite | unbounded.any(0)
         # an element known to be infinite needs no more care
         return torch.where(unbounded | infinite, 0.0, y)
@@ -181,7 +194,7 @@ def _integral(
         g(x.detach())
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            return _log_noise(f, x, logs_at(x), located=True).detach()
+            return _log_noise(f, x, logs_at(x), eps, located=True).detach()
 
     tolerance = _TOLERANCES[dim] if tolerance is None else tolerance
     diverges = torch.zeros_like(infinite)
@@ -192,7 +205,7 @@ def _integral(
             diverges = (diverges | torch.isposinf(result.value.detach())) & ~infinite
         else:
             result, rounding = in_space(g, noise, over, batch, dtype, tolerance)
-    infinite = infinite | diverges
+    diverges, infinite = diverges | overflowed, infinite | diverges
     value = torch.where(infinite, math.inf, result.value.expand(batch))
     error = torch.where(infinite, torch.finfo(dtype).tiny, (result.error + rounding).expand(batch))
     converged = result.converged or bool(infinite.all())
@@ -206,15 +219,16 @@ def _integral(
     return Total(value, error, converged, result.evaluations, bool(diverges.any()))
 
 
-def _log_noise(f: Integrand, x: Tensor, logs: Sequence[Tensor], *, located: bool = False) -> Tensor:
+def _log_noise(
+    f: Integrand, x: Tensor, logs: Sequence[Tensor], eps_of: Sequence[float], *, located: bool = False
+) -> Tensor:
     """How far f moves when the log-densities move by their rounding, to second order; no gradient.
 
-    A log-density is known to 8 eps (1 + |log|), and, when `located`, to eps |d log/dx| |x|: the parameters that locate
-    a law carry one unit in the last place each, so that two laws never lie exactly where they seem to.
+    A log-density is known to 8 eps (1 + |log|), eps that of its law, and, when `located`, to eps |d log/dx| |x|: the
+    parameters that locate a law carry one unit in the last place each: two laws never lie exactly where they seem to.
     """
-    eps = torch.finfo(x.dtype).eps
     shifts = []
-    for log in logs:
+    for log, eps in zip(logs, eps_of, strict=True):
         finite = torch.isfinite(log.detach())
         shift = 8 * eps * (1 + torch.where(finite, log.detach(), 0.0).abs())
         if located and log.requires_grad:

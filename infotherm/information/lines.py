@@ -29,7 +29,8 @@ def on_line(
     if extra is not None:
         points = torch.cat([points, extra.to(dtype)])
     rough = integrate(lambda u: noise(u.unsqueeze(-1)), lower, upper, breakpoints=points, rtol=1.0, max_panels=1)
-    rounding = (rough.value + rough.error).clamp_min(smallest_unit(dtype))
+    largest = torch.finfo(dtype).max ** 0.5  # of integrands that overflow the rounding is no number
+    rounding = (rough.value + rough.error).nan_to_num(nan=largest, posinf=largest).clamp_min(smallest_unit(dtype))
     ladder, divergent = _tails(g, points, lower, upper, batch, dtype)
     points = torch.cat([points, ladder])
 

@@ -28,6 +28,7 @@ from infotherm.information.parts import (
     safe_log,
     single_name,
 )
+from infotherm.information.supports import carrier
 
 mutual_information = Quantity(
     "mutual_information",
@@ -139,8 +140,10 @@ def channel_by_quadrature(
     joint: ChannelJoint, x: Names, y: Names, *, given: Names | None = None, tolerance: float | None = None
 ) -> Estimate:
     """Entropy of the output by quadrature less that of the noise."""
-    output = entropy(joint.channel.output(joint.input), method="quadrature", tolerance=tolerance)
-    return output - noise_entropy(joint)
+    law = joint.channel.output(joint.input)
+    output, noise = entropy(law, method="quadrature", tolerance=tolerance), noise_entropy(joint)
+    # atoms that no noise spreads: y is a function of x, and H(y) is Shannon's
+    return output if carrier(law).log_density is None else output - noise
 
 
 @mutual_information.rule(ChannelJoint, method="monte-carlo", when=_ends_of_the_channel)
@@ -161,6 +164,7 @@ def channel_by_sampling(
         lambda z: joint.channel(z[..., :size]).log_prob(z[..., size:]) - output.log_prob(z[..., size:]),
         n_samples,
         generator,
+        nonnegative=True,
     )
 
 
@@ -201,7 +205,7 @@ def by_sampling(
 ) -> Estimate:
     """The mean of the pointwise information over draws."""
     law, pointwise = _pointwise_information(joint, *part_blocks(joint, x, y, given))
-    return expectation_by_sampling(law, pointwise, n_samples=n_samples, generator=generator)
+    return expectation_by_sampling(law, pointwise, n_samples=n_samples, generator=generator, nonnegative=True)
 
 
 @mutual_information.rule(Empirical, method="sample-based")

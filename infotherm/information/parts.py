@@ -27,6 +27,8 @@ def part_blocks(joint: Distribution, x: Names, y: Names, given: Names | None) ->
 def apart(joint: Distribution, target: Names, given: Names) -> tuple[list[int], list[int]]:
     """The coordinates of two parts that must not overlap."""
     iy, iz = joint.part_indices(target), joint.part_indices(given)
+    if not iy or not iz:
+        raise ValueError(f"target and given must name at least one part each; got {target!r} and {given!r}")
     if set(iy) & set(iz):
         raise ValueError(f"target and given must be different parts; got {target!r} and {given!r}")
     return iy, iz

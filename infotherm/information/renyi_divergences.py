@@ -23,7 +23,7 @@ from infotherm.information.comparisons import (
     with_reason,
 )
 from infotherm.information.divergences import disjoint, kl
-from infotherm.information.expectations import DEFAULT_SAMPLES, draw, sample_mean, with_score_gradient
+from infotherm.information.expectations import DEFAULT_SAMPLES, draw, log_noise, sample_mean, with_score_gradient
 from infotherm.information.gaussian_pairs import gaussian_renyi, gaussian_supremum
 from infotherm.information.integrals import aligned, total
 from infotherm.information.perspectives import power
@@ -152,7 +152,7 @@ def _largest_ratio(p: Distribution, q: Distribution) -> Estimate:
     value, where = ratio.max(axis, keepdim=True)
     finite = (torch.where(torch.isfinite(log), log, 0.0).abs() for log in (log_p, log_q))
     size = torch.stack([log.gather(axis, where) for log in finite]).sum(0)
-    eps, tiny = torch.finfo(value.dtype).eps, torch.finfo(value.dtype).tiny
+    eps, tiny = max(torch.finfo(law.dtype).eps for law in (p, q)), torch.finfo(value.dtype).tiny
     value, error = value.squeeze(axis), (4 * eps * (1 + size.detach())).squeeze(axis)
     return with_reason(Estimate(value, error=torch.where(torch.isinf(value.detach()), tiny, error)))
 
@@ -247,11 +247,17 @@ def by_sampling(
     else:
         values = (exponent * ratio).exp()
     weighted = with_score_gradient(values, q.log_prob(x) if law is q else log_p)
-    mean = sample_mean(weighted, [stream], units="1", ratios=order > 1)
-    return _log_mean(mean, order)
+    size = values.detach().nan_to_num(posinf=0.0)
+    noise = abs(exponent) * size * (log_noise(p, log_p) + log_noise(q, log_q))
+    mean = sample_mean(weighted, [stream], units="1", ratios=order > 1, noise=noise)
+    # the divergence is not negative: (mean - 1) / (a (a - 1)) is not either
+    sign = 1.0 if order > 1 else -1.0
+    checked = sample_mean(sign * (values.detach() - 1), [stream], units="1", noise=noise, nonnegative=True)
+    doubtful = next((e for e in (mean, checked) if e.kind == "unknown"), mean)
+    return _log_mean(mean, order, doubtful)
 
 
-def _log_mean(mean: Estimate, order: float) -> Estimate:
+def _log_mean(mean: Estimate, order: float, doubtful: Estimate) -> Estimate:
     """log(mean) / (a - 1), to first order in the random error."""
     value = mean.value.detach()
     tiny = torch.finfo(value.dtype).tiny
@@ -263,8 +269,8 @@ def _log_mean(mean: Estimate, order: float) -> Estimate:
         result,
         stderr=torch.where(positive, mean.stderr / size, 0.0),
         error=torch.where(positive, mean.error / size, tiny),
-        kind=mean.kind if bool(positive.all()) or math.isinf(value.max()) else "unknown",
+        kind=doubtful.kind if bool(positive.all()) or math.isinf(value.max()) else "unknown",
         method="monte-carlo",
         streams=mean.streams,
-        info=mean.info,
+        info=doubtful.info,
     )

@@ -89,7 +89,9 @@ def total_by_sampling(
     joint: Distribution, *, n_samples: int = DEFAULT_SAMPLES, generator: Generator = None
 ) -> Estimate:
     """The mean of the pointwise total correlation over draws."""
-    return expectation_by_sampling(joint, _pointwise_total(joint), n_samples=n_samples, generator=generator)
+    return expectation_by_sampling(
+        joint, _pointwise_total(joint), n_samples=n_samples, generator=generator, nonnegative=True
+    )
 
 
 def _pointwise_total(joint: Distribution) -> Callable[[Tensor], Tensor]:

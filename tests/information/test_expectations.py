@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.distributions as td
 
-from infotherm.distributions import Empirical, Gaussian, GaussianMixture, SpikeSlab, as_distribution
+from infotherm.distributions import Discrete, Empirical, Gaussian, GaussianMixture, SpikeSlab, as_distribution
+from infotherm.information.divergences import kl
 from infotherm.information.expectations import (
     draw,
     expectation_by_quadrature,
@@ -15,6 +16,8 @@ from infotherm.information.expectations import (
     tail_index,
     with_score_gradient,
 )
+from infotherm.information.f_divergences import chi2, total_variation
+from infotherm.information.renyi_divergences import renyi
 
 float64 = torch.float64
 
@@ -143,10 +146,12 @@ def test_rare_events_are_not_trusted():
     assert sample_mean(values, ["s"]).kind == "unknown"
 
 
-def test_constants_are_trusted_and_zero_is():
-    assert sample_mean(torch.ones(100, dtype=float64), ["s"]).kind == "estimate"
+def test_constants_are_not_trusted_unless_they_are_bounded():
+    assert sample_mean(torch.ones(100, dtype=float64), ["s"]).kind == "unknown"
     zero = sample_mean(torch.zeros(1000, dtype=float64), ["s"])
-    assert zero.kind == "estimate" and zero.error > 0
+    assert zero.kind == "unknown" and zero.error > 0
+    bounded = sample_mean(torch.zeros(1000, dtype=float64), ["s"], bound=1.0)
+    assert bounded.kind == "estimate" and bounded.interval(0.95)[1].item() == pytest.approx(0.003, rel=0.01)
 
 
 def test_an_infinite_draw_makes_the_mean_infinite():
@@ -188,3 +193,32 @@ def test_ratios_without_a_variance_are_not_trusted_even_if_no_draw_dominates():
         found = sample_mean((0.2436 * x[..., 0] ** 2).exp(), ["s"], ratios=True)
         assert found.kind == "unknown" and found.info["tail_index"] > 0.6
     assert sample_mean((0.05 * x[..., 0] ** 2).exp(), ["s"], ratios=True).kind == "estimate"
+
+
+def test_a_divergence_below_zero_says_that_the_draws_missed_mass():
+    p, q = GaussianMixture([1 - 1e-4, 1e-4], [[0.0], [60.0]], [[[1.0]], [[1.0]]]), Gaussian(0.0, 1.0)
+    found = kl(p, q, method="monte-carlo", n_samples=1000, generator=0)
+    assert found.value < 0 and found.kind == "unknown" and "missed" in found.info["reason"]
+    tiny = GaussianMixture([1 - 1e-12, 1e-12], [[0.0], [60.0]], [[[1.0]], [[1.0]]])
+    assert kl(tiny, q, method="monte-carlo", n_samples=1000, generator=0).kind == "unknown"
+    for order in (0.3, 0.7, 2.0):
+        assert renyi(p, q, order, method="monte-carlo", n_samples=1000, generator=0).kind == "unknown"
+    assert chi2(p, q, method="monte-carlo", n_samples=1000, generator=0).kind == "unknown"
+    # bounded integrands: the rule of three
+    found = total_variation(p, q, method="monte-carlo", n_samples=1000, generator=0)
+    low, high = found.interval(0.95)
+    assert found.kind == "estimate" and low < 1e-4 < high
+
+
+def test_draws_that_all_agree_have_no_standard_error():
+    """A law with a rare atom: not one draw in a hundred thousand sees it."""
+    p, q = Discrete([1 - 1e-9, 1e-9]), Discrete([0.5, 0.5])
+    found = kl(p, q, method="monte-carlo", n_samples=1000, generator=0)
+    assert found.kind == "unknown" and "one value" in found.info["reason"]
+
+
+def test_rounding_of_the_logarithms_is_part_of_the_error():
+    values = torch.linspace(-1, 1, 1000, dtype=torch.float64)
+    found = sample_mean(values, ["s"], noise=torch.full_like(values, 1e-3))
+    assert found.error.item() >= 1e-3
+    assert sample_mean(1e-4 * values, ["s"], noise=torch.full_like(values, 1e-3)).kind == "unknown"

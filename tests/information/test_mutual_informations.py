@@ -220,3 +220,31 @@ def test_refusals():
         mutual_information(Empirical([[0.0, 1.0], [1.0, 2.0]], parts={"x": 1, "y": 1}), "x", "y")
     with pytest.raises(NotImplementedError, match="at most 3 coordinates"):
         mutual_information(random_gaussian(0, {"x": 2, "y": 2}), "x", "y", method="quadrature")
+
+
+@pytest.mark.parametrize(
+    ("law", "truth"),
+    [(Rademacher(), math.log(2)), (Empirical([[0.0], [1.0], [5.0]]), math.log(3)), (Gaussian(0.0, 1.0), math.inf)],
+)
+def test_a_channel_without_noise_keeps_all_information(law, truth):
+    """Of atoms that is Shannon's entropy, of a density there is no end to it."""
+    found = mutual_information(LinearGaussianChannel([[2.0]], [[0.0]]).joint(law), "x", "y")
+    assert found.kind == "exact" and found.value.item() == pytest.approx(truth, abs=found.error.item())
+
+
+def test_a_channel_that_says_nothing_has_the_rounding_of_its_logarithms():
+    joint = LinearGaussianChannel([[0.0]], [[1.0]]).joint(Rademacher())
+    found = mutual_information(joint, "x", "y", method="monte-carlo", n_samples=1000, generator=0)
+    low, high = found.interval(0.95)
+    assert low <= 0 <= high
+
+
+def test_sampled_information_has_the_gradient_of_the_closed_form():
+    slopes = []
+    for seed in range(20):
+        noise = torch.tensor([[0.7]], dtype=torch.float64, requires_grad=True)
+        joint = LinearGaussianChannel([[1.0]], noise).joint(Gaussian(0.0, 1.0))
+        found = mutual_information(joint, "x", "y", method="monte-carlo", n_samples=2000, generator=seed)
+        slopes.append(torch.autograd.grad(found.value, noise)[0].item())
+    slopes = torch.tensor(slopes)
+    assert abs(slopes.mean() - 0.5 * (1 / 1.7 - 1 / 0.7)) < 4 * slopes.std() / 20**0.5
