@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from infotherm.core.panels import Axis, Panels, make_axis
 from infotherm.core.quadrature import Integral, evaluate
-from infotherm.core.rules import PROBES, Nested, kronrod, truncation
+from infotherm.core.rules import PROBES, Nested, contract, kronrod, truncation
 from infotherm.core.tensors import as_tensors, validating
 
 # numbers handed to the integrand at once: nodes times batch times dimension (32 MiB of float64)
@@ -258,7 +258,7 @@ def _rule_sums(f: Callable[[Tensor], Tensor], axes: list[Axis], boxes: Panels, r
         size = _contract(density.abs(), weights, dim)
         rounding, deltas, divisible = 8 * eps * size + tiny, [], []
         for d in range(dim):
-            null = torch.tensordot(rule.null.to(y.dtype), density, dims=([-1], [1 + d]))
+            null = contract(rule.null, density, 1 + d)
             delta = _contract(truncation(null), weights, dim - 1)
             deltas.append(delta + _beside_faces(f, axes, boxes, rule, places, d, density))
             # a node is known to one unit in its last place along each axis
@@ -307,7 +307,7 @@ def _beside_faces(
     for e in range(dim):
         gauss = gauss if e == d else gauss.movedim(1 + e, 0)[1::2].movedim(0, 1 + e)
     extrapolate = rule.probes[:, _LOOKS].reshape(-1, len(rule.nodes)).to(density.dtype)
-    foreseen = torch.tensordot(extrapolate, gauss, dims=([1], [1 + d])).movedim(0, 1 + d)
+    foreseen = contract(extrapolate, gauss, 1 + d).movedim(0, 1 + d)
     # near an end at which f is singular the rounding of the node shows in f
     x = points[d].detach()
     sides = torch.zeros(2, count, dtype=torch.long, device=x.device)
@@ -317,7 +317,7 @@ def _beside_faces(
     surprise = (beside - foreseen).abs() - torch.where(blur < 0.1, blur, torch.inf) * beside.abs()
     surprise = torch.where(torch.isfinite(surprise) & (surprise > 0), surprise, 0.0)
     zone = torch.tensor((rule.nodes[0].item(), PROBES[0]) * 2, dtype=density.dtype, device=density.device)
-    missed = torch.tensordot(zone, surprise, dims=([0], [1 + d]))
+    missed = contract(zone, surprise, 1 + d)
     weights = rule.gauss.to(density.dtype)
     return _contract(missed, weights, dim - 1)
 
@@ -325,7 +325,7 @@ def _beside_faces(
 def _contract(values: Tensor, weights: Tensor, dim: int) -> Tensor:
     """Sum over `dim` node axes behind the first one."""
     for _ in range(dim):
-        values = torch.tensordot(weights, values, dims=([0], [1]))
+        values = contract(weights, values)
     return values
 
 

@@ -58,10 +58,10 @@ def lyapunov(A: Tensor, Q: Tensor) -> Tensor:
         left = torch.einsum("...ij,kl->...ikjl", A, identity)
         right = torch.einsum("ij,...kl->...ikjl", identity, A)
         operator = (left + right).reshape(*A.shape[:-2], dim * dim, dim * dim)
-        try:
-            X = torch.linalg.solve(operator, Q.reshape(*Q.shape[:-2], dim * dim, 1)).reshape(Q.shape)
-        except torch.linalg.LinAlgError:
-            raise ValueError(_NO_SOLUTION) from None
+        X, info = torch.linalg.solve_ex(operator, Q.reshape(*Q.shape[:-2], dim * dim, 1))
+        if validating(A, Q) and bool((info != 0).any()):
+            raise ValueError(_NO_SOLUTION)
+        X = X.reshape(Q.shape)
     else:
         X = _Lyapunov.apply(A, Q)
     rounding = 8 * torch.finfo(Q.dtype).eps * Q.detach().abs().amax() if validating(Q) and Q.numel() else 0.0

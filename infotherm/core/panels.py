@@ -163,8 +163,12 @@ class Panels:
         )
 
     def joined(self, other: Panels) -> Panels:
-        pairs = ((self.interval, other.interval), (self.start, other.start), (self.width, other.width))
-        return Panels(*(torch.cat(p) for p in pairs), torch.cat([self.after, other.after]))
+        return Panels(
+            torch.cat([self.interval, other.interval]),
+            torch.cat([self.start, other.start]),
+            torch.cat([self.width, other.width]),
+            torch.cat([self.after, other.after]),
+        )
 
     def reference(self, rule: Nested) -> tuple[Tensor, Tensor]:
         """Nodes u and 1 - u, both (P, n), in float64."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from infotherm.core.panels import Axis, Panels, Singular, make_axis
-from infotherm.core.rules import PROBES, Nested, kronrod, truncation
+from infotherm.core.rules import PROBES, Nested, contract, kronrod, truncation
 from infotherm.core.rules import gauss_hermite as gauss_hermite
 from infotherm.core.rules import gauss_legendre as gauss_legendre
 from infotherm.core.tensors import as_tensors, validating
@@ -160,7 +160,7 @@ def integrate(
         return f(x)
 
     first = _sums(counted, axis, panels, rule)
-    if torch._C._functorch.is_batchedtensor(first.value):
+    if torch._C._functorch.is_batchedtensor(first.value):  # pyright: ignore[reportAttributeAccessIssue]
         raise TypeError(
             "integrate works on whole batches by itself: give it batch dimensions instead of torch.func.vmap"
         )
@@ -270,19 +270,18 @@ def _chunk(f: Callable[[Tensor], Tensor], axis: Axis, panels: Panels, rule: Nest
     density, beside = density.split([count * points, len(which) * probe.shape[1]])
     density = density.reshape(count, points, *batch, *event)
     width = panels.width.to(density.dtype).reshape(count, *(1,) * (density.ndim - 2))
-    along = lambda vector, t: torch.tensordot(vector.to(t.dtype), t, dims=([-1], [1]))  # noqa: E731
-    value = along(rule.weights, density) * width
+    value = contract(rule.weights, density) * width
     with torch.no_grad():
         density, beside, x = density.detach(), beside.detach(), x.detach()
-        size = along(rule.weights, density.abs()) * width
-        delta = truncation(along(rule.null, density)) * width
+        size = contract(rule.weights, density.abs()) * width
+        delta = truncation(contract(rule.null, density)) * width
         # What happens between the last node and the end of a panel is seen by no rule. Where a panel was cut the value
         # at the end is known; at the end of an interval, where f may jump, it is probed beside the end. Both must lie
         # on the polynomial through the nodes.
         centre = density[:, points // 2]
         if ends is None:
             ends = torch.full((count, 2, *centre.shape[1:]), torch.nan, dtype=y.dtype, device=y.device)
-        missed = (along(rule.ends, density).movedim(0, 1) - ends).abs().nan_to_num(nan=0.0)
+        missed = (contract(rule.ends, density).movedim(0, 1) - ends).abs().nan_to_num(nan=0.0)
         delta = delta + missed.sum(1) * rule.weights[0].to(y.dtype) * width
         if len(which):
             beside = beside.reshape(len(which), probe.shape[1], *batch, *event)
@@ -293,7 +292,7 @@ def _chunk(f: Callable[[Tensor], Tensor], axis: Axis, panels: Panels, rule: Nest
             blur = torch.where(blur < 0.1, blur, torch.inf).reshape(*probe.shape, *(1,) * len(event))
             surprise = (beside - foreseen).abs() - blur * beside.abs()
             zone = torch.tensor((rule.nodes[0].item(), *PROBES[:-1]), dtype=y.dtype, device=y.device)
-            extra = along(zone, torch.where(torch.isfinite(surprise) & (surprise > 0), surprise, 0.0))
+            extra = contract(zone, torch.where(torch.isfinite(surprise) & (surprise > 0), surprise, 0.0))
             delta = delta.index_add(0, which, extra * width[which])
         eps = max(torch.finfo(y.dtype).eps, torch.finfo(x.dtype).eps)
         position, used = x.abs(), (weight.detach() != 0).any(1)

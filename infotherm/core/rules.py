@@ -86,13 +86,24 @@ def kronrod(points: int) -> Nested:
         left = candidates - q @ (q.T @ candidates)
         null = left[:, np.argmax(np.linalg.norm(left, axis=0))]
         nulls.append(null * (np.linalg.norm(first) / np.linalg.norm(null)))
-    as64 = [torch.from_numpy(v.copy()) for v in ((1 + nodes) / 2, (1 - nodes) / 2, weights / 2)]
     vander = np.polynomial.legendre.legvander
     places = 1 - 2 * np.concatenate([[0.0], PROBES])
     beyond = np.linalg.solve(vander(nodes, points - 1).T, vander(places, points - 1).T).T
     beyond = torch.from_numpy(np.stack([beyond[:, ::-1], beyond]))
-    inside = torch.from_numpy(inner_weights / 2)
-    return Nested(*as64, inside, torch.from_numpy(np.stack(nulls) / 2), beyond[:, 0], beyond[:, 1:])
+    return Nested(
+        nodes=torch.from_numpy((1 + nodes) / 2),
+        complements=torch.from_numpy((1 - nodes) / 2),
+        weights=torch.from_numpy(weights / 2),
+        gauss=torch.from_numpy(inner_weights / 2),
+        null=torch.from_numpy(np.stack(nulls) / 2),
+        ends=beyond[:, 0],
+        probes=beyond[:, 1:],
+    )
+
+
+def contract(vectors: Tensor, values: Tensor, axis: int = 1) -> Tensor:
+    """Sum over an axis of the values against the last axis of the vectors; the axes left of these come first."""
+    return torch.tensordot(vectors.to(values.dtype), values.movedim(axis, 0), dims=1)
 
 
 def truncation(null: Tensor) -> Tensor:
@@ -129,7 +140,7 @@ def gauss_hermite(
     >>> round((w * z**4).sum().item(), 12)
     3.0
     """
-    return tuple(torch.from_numpy(v).to(dtype=dtype, device=device) for v in _hermite(_order(n)))  # type: ignore[return-value]
+    return tuple(torch.tensor(v, dtype=dtype, device=device) for v in _hermite(_order(n)))  # type: ignore[return-value]
 
 
 def gauss_legendre(
@@ -155,7 +166,7 @@ def gauss_legendre(
     nodes, weights = _legendre(_order(n))
     half = (upper - lower) / 2
     nodes, weights = lower + half * (1 + nodes), half * weights
-    return tuple(torch.from_numpy(v).to(dtype=dtype, device=device) for v in (nodes, weights))  # type: ignore[return-value]
+    return tuple(torch.tensor(v, dtype=dtype, device=device) for v in (nodes, weights))  # type: ignore[return-value]
 
 
 def _order(n: int) -> int:

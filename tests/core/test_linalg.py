@@ -230,7 +230,7 @@ def test_quadratic_forms_on_the_range(dim, rank, seed):
     assert inside.in_range
     assert inside.value.item() == pytest.approx(z.square().sum().item(), rel=1e-9)
     solution = solve_psd(C, (B @ z).unsqueeze(-1))
-    assert torch.allclose(C @ solution.value[:, 0], B @ z, atol=1e-9 * z.norm())
+    assert torch.allclose(C @ solution.value[:, 0], B @ z, atol=1e-9 * float(z.norm()))
     if rank < dim:
         outward = nullspace(C)[:, 0]
         assert nullspace(C).shape == (dim, dim - rank)
