@@ -161,7 +161,8 @@ class LinearGaussianChannel(Channel):
     def __call__(self, x: Any) -> Gaussian:
         """N(A x + bias, noise_cov), shape (..., D) -> a batch (...) of laws with E coordinates."""
         x = self._points(x)
-        return Gaussian.from_factor(self.apply(x), like(self.noise_factor(x.shape[-1]), x))
+        factor = like(self.noise_factor(x.shape[-1]), x)
+        return Gaussian._of(self.apply(x), factor, datum="factor" if self._plain_noise else "covariance")
 
     def mean(self, x: Any) -> Tensor:
         return self.apply(self._points(x))
@@ -183,9 +184,15 @@ class LinearGaussianChannel(Channel):
         return self._mixture_output(self._mixture_of(p, "output law"))
 
     def _gaussian_output(self, p: Gaussian) -> Gaussian:
-        spread = like(self.matrix(p.dim), p.mean) @ p.scale_tril
-        factor = _beside(spread, like(self.noise_factor(p.dim), p.mean))
-        return Gaussian.from_factor(self.apply(p.mean), factor)
+        matrix, noise = (like(m, p.mean) for m in (self.matrix(p.dim), self.noise_factor(p.dim)))
+        size = matrix.detach().abs()
+        return Gaussian._of(
+            self.apply(p.mean),
+            _beside(matrix @ p.factor, noise),
+            datum="factor" if self._plain_noise and p._datum == "factor" else "covariance",
+            mean_magnitude=(size @ p._mean_size[..., None])[..., 0] + like(self.bias, p.mean).detach().abs(),
+            factor_magnitude=_beside(size @ p._factor_size, noise.detach().abs()),
+        )
 
     def _mixture_output(self, p: GaussianMixture) -> GaussianMixture:
         means = self.images(p.means)
@@ -280,6 +287,13 @@ class LinearGaussianChannel(Channel):
             return None
         return self.gain, self.noise_variance
 
+    @property
+    def _plain_noise(self) -> bool:
+        """Whether the factor of the noise is as exact as its covariance: a root of every variance."""
+        if self.noise_variance is not None:
+            return True
+        return validating(self._noise) and bool((self._noise == _diagonal(self._noise)).all())
+
     def _points(self, x: Any) -> Tensor:
         x = as_tensor(x, "x")
         if x.ndim == 0 and self.input_dim in (None, 1):
@@ -335,9 +349,32 @@ class GaussianChannelJoint(Gaussian):
         own = torch.nn.functional.pad(input.factor, (0, spread.shape[-1] - input.factor.shape[-1]))
         factor = torch.cat([own.expand(*spread.shape[:-2], *own.shape[-2:]), spread], -2)
         mean, covariance = channel.joint_moments(input.mean, input.covariance)
-        self._fill(mean, factor, covariance=covariance, parts={first: input.dim, second: size}, datum="factor")
+        self._fill(
+            mean,
+            factor,
+            covariance=covariance,
+            parts={first: input.dim, second: size},
+            datum="factor",
+            factor_magnitude=self._reach(input, channel, spread.shape[-1]),
+        )
         self.input = input
         self.channel = channel
+
+    @staticmethod
+    def _reach(input: Gaussian, channel: LinearGaussianChannel, columns: int) -> Tensor | None:
+        """Entrywise size of what rounding moves the factor by, in units of eps; None where every entry is known to eps.
+
+        The factors B and L follow from covariances, which are the data, and A B from a product.
+        """
+        known = input._datum == "factor" or input.dim == 1
+        if channel._plain_noise and known and (input.dim == 1 or channel.gain is not None):
+            return None
+        noise = like(channel.noise_factor(input.dim), input.mean).detach()
+        ours = input._factor_size if known else _moved_factor(input.factor.detach(), input._factor_size)
+        theirs = noise.abs() if channel._plain_noise else _moved_factor(noise, noise.abs())
+        spread = _beside(like(channel.matrix(input.dim), input.mean).detach().abs() @ ours, theirs)
+        own = torch.nn.functional.pad(ours, (0, columns - ours.shape[-1]))
+        return torch.cat([own.expand(*spread.shape[:-2], *own.shape[-2:]), spread], -2)
 
     def signal_to_noise(self) -> Tensor:
         """Eigenvalues of the signal in units of the noise, shape (*batch, E): I(x; y) = sum log(1 + eigenvalue) / 2."""
@@ -373,6 +410,17 @@ def _ratio_of_squares(signal: Tensor, noise_factor: Tensor) -> Tensor:
     infinite = (silent & clean).sum(-1, keepdim=True)
     place = torch.arange(size, device=values.device)
     return torch.where(place >= size - infinite, torch.inf, values).sort(-1, descending=True).values
+
+
+def _moved_factor(factor: Tensor, size: Tensor) -> Tensor:
+    """How far, in units of the relative error of a covariance S S^T, its factor L moves: S + |L||L^-1| S S^T |L^-T|."""
+    inverse = torch.linalg.pinv(factor).abs()
+    stretched = inverse @ size
+    return size + factor.abs() @ stretched @ stretched.mT
+
+
+def _diagonal(matrix: Tensor) -> Tensor:
+    return torch.diag_embed(matrix.diagonal(dim1=-2, dim2=-1))
 
 
 def _beside(left: Tensor, right: Tensor) -> Tensor:

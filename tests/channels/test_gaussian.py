@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import pytest
 import torch
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from infotherm.channels import ChannelJoint, GaussianChannelJoint, LinearGaussianChannel
 from infotherm.distributions import Empirical, Gaussian, GaussianMixture, LogDensity, Rademacher, SpikeSlab
+from infotherm.information import entropy, mutual_information
 
 F64 = torch.float64
 
@@ -282,3 +284,39 @@ def test_batches_that_do_not_fit_are_named():
 def test_an_empty_matrix_is_refused():
     with pytest.raises(ValueError, match=r"A must not be empty; got shape \(0, 0\)"):
         LinearGaussianChannel(torch.empty(0, 0), torch.empty(0, 0))
+
+
+def _nearly_singular_noise(seed):
+    root = torch.randn(2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    root[1] = root[0] + 1e-4 * root[1]
+    return root @ root.T
+
+
+def _half_logdet(matrix):
+    return mpmath.log(mpmath.det(matrix)) / 2
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_numbers_of_outputs_know_how_far_the_noise_covariance_is_known(seed):
+    """The noise is given by its covariance: a factor of a nearly singular one has few digits, not sixteen."""
+    noise, gain = _nearly_singular_noise(seed), [[0.3], [0.7]]
+    channel, p = LinearGaussianChannel(gain, noise), Gaussian(0.0, 2.0)
+    with mpmath.workdps(50):
+        N, A = mpmath.matrix(noise.tolist()), mpmath.matrix(gain)
+        total = A * A.T * 2 + N
+        constant = mpmath.log(2 * mpmath.pi * mpmath.e)
+        for found, truth in (
+            (mutual_information(channel.joint(p), "x", "y"), _half_logdet(total) - _half_logdet(N)),
+            (entropy(channel([1.0])), _half_logdet(N) + constant),
+            (entropy(channel.output(p)), _half_logdet(total) + constant),
+            (entropy(LinearGaussianChannel([[0.0], [0.0]], noise).output(p)), _half_logdet(N) + constant),
+        ):
+            assert abs(mpmath.mpf(float(found.value)) - truth) <= float(found.error) < 1e-2
+
+
+@pytest.mark.parametrize("noise", [1e-24, 1.0, 1e24])
+def test_isotropic_channels_keep_all_digits(noise):
+    found = mutual_information(LinearGaussianChannel(1.0, noise).joint(Gaussian(0.0, 1.0)), "x", "y")
+    assert float(found.error) < 1e-14 * (1 + float(found.value)) and float(found.value) == pytest.approx(
+        0.5 * math.log1p(1 / noise), rel=1e-13
+    )
