@@ -34,7 +34,9 @@ def rounding_error(terms: Iterable[Tensor], sensitivities: Iterable[tuple[Tensor
     """
     terms = [t.detach() for t in terms]
     eps = torch.finfo(terms[0].dtype).eps
-    total = 4 * eps * sum(t.abs() for t in terms)
+    total = torch.zeros_like(terms[0])
+    for term in terms:
+        total = total + 4 * eps * term.abs()
     for slope, theta in sensitivities:
         total = total + eps * slope.detach().abs() * theta.detach().abs()
     # the smallest normal number stands for underflow: no result is known better than that

@@ -112,7 +112,7 @@ def validating(*tensors: Tensor) -> bool:
     """Whether values may be looked at: False on traced or batched tensors (torch.func, torch.compile)."""
     if torch.compiler.is_compiling():
         return False
-    functorch = torch._C._functorch
+    functorch = getattr(torch._C, "_functorch")  # noqa: B009 - torch does not declare it  # fmt: skip
     return not any(functorch.is_functorch_wrapped_tensor(t) or t.device.type == "meta" for t in tensors)
 
 

@@ -74,9 +74,9 @@ class GaussianPlugIn:
             bx, by, bz = blocks
             signed = [(1, torch.cat([bx, bz])), (1, torch.cat([by, bz])), (-1, torch.arange(dim)), (-1, bz)]
         parts = [(sign, *_corrected_entropy(joint[:, block])) for sign, block in signed]
-        value = sum(sign * entropy for sign, entropy, _, _ in parts)
-        influence = sum(sign * squares / 2 for sign, _, squares, _ in parts)
-        error = sum(e for _, _, _, e in parts)
+        value = torch.stack([sign * entropy for sign, entropy, _, _ in parts]).sum()
+        influence = torch.stack([sign * squares / 2 for sign, _, squares, _ in parts]).sum(0)
+        error = torch.stack([e for _, _, _, e in parts]).sum()
         variance = influence.var() / n
         if y is None:
             order = torch.arange(dim, dtype=torch.float64)

@@ -127,7 +127,7 @@ class KSG:
         joint = torch.cat([x, y] if z is None else [x, y, z], 1)
         distances = _neighbour_distance(joint, self.k)
         n = len(joint)
-        terms = sum(torch.digamma(_closer(space, distances) + 1) for space in spaces)
+        terms = torch.stack([torch.digamma(_closer(space, distances) + 1) for space in spaces]).sum(0)
         if z is None:
             value = _psi(self.k) + _psi(n) - float(terms.mean())
         else:
@@ -212,8 +212,8 @@ def _neighbour_distance(x: Tensor, k: int) -> Tensor:
     from scipy.spatial import KDTree
 
     points = x.cpu().numpy()
-    distances, _ = KDTree(points).query(points, k=[k + 1], p=np.inf)
-    return torch.from_numpy(np.ascontiguousarray(distances[:, 0]))
+    distances, _ = KDTree(points).query(points, k=k + 1, p=np.inf)
+    return torch.from_numpy(np.ascontiguousarray(distances[:, k]))
 
 
 def _closer(x: Tensor, distances: Tensor) -> Tensor:

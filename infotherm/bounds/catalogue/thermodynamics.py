@@ -94,11 +94,11 @@ def _isotropic_diffusion(process: Any) -> str | None:
 
 
 def _law_at_the_end(process: Any, initial: Any, duration: float) -> str | None:
-    initial, duration = as_distribution(initial, "initial"), as_tensor(duration, "duration")
-    if not bool((duration > 0).all()):
-        return f"duration must be > 0; got {duration.tolist()}"
+    times = as_tensor(duration, "duration")
+    if not bool((times > 0).all()):
+        return f"duration must be > 0; got {times.tolist()}"
     try:
-        process.marginal(initial, duration)
+        process.marginal(as_distribution(initial, "initial"), times)
     except (TypeError, ValueError, NotImplementedError) as reason:
         return str(reason)
     return None
