@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from infotherm.core.estimate import Estimate
+from infotherm.core.quadrature import integrate
 from infotherm.core.tensors import validating
 from infotherm.distributions.base import Distribution
 from infotherm.information.boxes import in_space
-from infotherm.information.lines import Integrand, on_line
+from infotherm.information.lines import Integrand, line_breakpoints, line_range, on_line
 from infotherm.information.supports import Carrier, carrier
 
+_LOST = 0.1  # part of the mass of a density that nodes may miss (at singular ends) before an integral is distrusted
 _TOLERANCES = {1: 1e-12, 2: 1e-8, 3: 1e-4}
 
 
@@ -103,7 +105,9 @@ def total(
             result = _plus(result, _sum(f, points.to(dtype), carriers, own, seen, batch, eps))
     with_density = [law for law in over if carriers[_place(law, laws)].log_density is not None]
     if with_density:
-        result = _plus(result, _integral(f, carriers, with_density, batch, dtype, tolerance, breakpoints, quiet, eps))
+        result = _plus(
+            result, _integral(f, carriers, laws, with_density, batch, dtype, tolerance, breakpoints, quiet, eps)
+        )
     return result
 
 
@@ -156,6 +160,7 @@ def _sum(
 def _integral(
     f: Integrand,
     carriers: list[Carrier],
+    laws: Sequence[Distribution],
     over: list[Distribution],
     batch: torch.Size,
     dtype: torch.dtype,
@@ -197,18 +202,21 @@ def _integral(
             return _log_noise(f, x, logs_at(x), eps, located=True).detach()
 
     tolerance = _TOLERANCES[dim] if tolerance is None else tolerance
-    diverges = torch.zeros_like(infinite)
+    diverges, unresolved = torch.zeros_like(infinite), torch.zeros_like(infinite)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         if dim == 1:
             result, rounding, diverges = on_line(g, noise, over, batch, dtype, tolerance, breakpoints)
             diverges = (diverges | torch.isposinf(result.value.detach())) & ~infinite
+            smooth = [law for law in over if carriers[_place(law, laws)].points is None]
+            unresolved = unresolved | _unresolved(smooth, batch, dtype)
         else:
             result, rounding = in_space(g, noise, over, batch, dtype, tolerance)
     diverges, infinite = diverges | overflowed, infinite | diverges
     value = torch.where(infinite, math.inf, result.value.expand(batch))
     error = torch.where(infinite, torch.finfo(dtype).tiny, (result.error + rounding).expand(batch))
-    converged = result.converged or bool(infinite.all())
+    error = torch.where(unresolved & ~infinite, math.inf, error)
+    converged = (result.converged and not bool(unresolved.any())) or bool(infinite.all())
     if not converged and not quiet:
         warnings.warn(
             f"quadrature did not reach its relative tolerance {tolerance:g}: the error is {error.max().item():.3g} "
@@ -217,6 +225,22 @@ def _integral(
             stacklevel=2,
         )
     return Total(value, error, converged, result.evaluations, bool(diverges.any()))
+
+
+def _unresolved(laws: list[Distribution], batch: torch.Size, dtype: torch.dtype) -> Tensor | bool:
+    """Where nodes do not find the mass of a scalar density, such as one narrower than the rounding of its place."""
+    missed: Tensor | bool = False
+    for law in laws:
+        lower, upper = line_range([law], batch, dtype)
+
+        def density(u: Tensor, law: Distribution = law) -> Tensor:
+            return law.log_prob(u.unsqueeze(-1)).exp().nan_to_num(nan=0.0, posinf=0.0)
+
+        with torch.no_grad():
+            points = line_breakpoints([law], batch, dtype)
+            mass = integrate(density, lower, upper, breakpoints=points, rtol=_LOST / 10).value
+        missed = missed | ~((mass - 1).abs() < _LOST)
+    return missed
 
 
 def _log_noise(
