@@ -4,7 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infotherm.core.linalg import (
@@ -219,6 +219,7 @@ def test_singular_determinants():
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 10**6))
+@settings(max_examples=25)
 def test_quadratic_forms_on_the_range(dim, rank, seed):
     rank = min(dim, rank)
     B = random(dim, rank, seed=seed)

@@ -7,7 +7,7 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infotherm.core.quadrature import gauss_hermite, gauss_legendre, integrate
@@ -94,7 +94,7 @@ def test_the_error_bounds_the_truth(name, dtype):
         assert found.error <= (1e-11 if dtype == F64 else 1e-2) * abs(truth)
 
 
-@pytest.mark.parametrize("max_panels", [1, 3, 7, 20])
+@pytest.mark.parametrize("max_panels", [1, 2, 4, 8, 16, 40])
 def test_the_error_bounds_the_truth_before_convergence(max_panels):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -113,13 +113,14 @@ def test_not_converged_is_said():
 
 
 @given(st.floats(0.001, 0.999), st.sampled_from(["kink", "step", "ramp"]))
+@settings(max_examples=60)
 def test_kinks_anywhere(place, kind):
     f, truth = {
         "kink": (lambda x: (x - place).abs(), (place**2 + (1 - place) ** 2) / 2),
         "step": (lambda x: (x > place).to(F64), 1 - place),
         "ramp": (lambda x: (x - place).clamp_min(0) ** 2, (1 - place) ** 3 / 3),
     }[kind]
-    found = integrate(f, 0.0, 1.0, rtol=1e-9)
+    found = integrate(f, 0.0, 1.0, rtol=1e-7)
     assert abs(found.value.item() - truth) <= found.error.item()
 
 
