@@ -19,6 +19,7 @@ from infotherm.distributions.gaussian_blocks import (
     factor_rank,
     lower_triangular,
     nothing_at_infinity,
+    on_support,
     require_batch,
     shaped,
 )
@@ -190,14 +191,7 @@ class Gaussian(Distribution):
         ({'x': 3, 'y': 3}, 0.69755493)
         """
         (mi,) = as_tensors(mi=mi)
-        for name, size in (("dx", dx), ("dy", dy)):
-            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-                raise ValueError(f"{name} must be a positive integer; got {size!r}")
-        pairs = min(dx, dy)
-        limit = pairs * int(-math.log(torch.finfo(mi.dtype).tiny) - 1)
-        if validating(mi) and not bool(((mi >= 0) & (mi <= limit)).all()):
-            raise ValueError(f"mi must lie in [0, {limit}] nats for {pairs} pairs in {mi.dtype}; got {mi.tolist()}")
-        factor = correlated_factor(mi / pairs, dx, dy)
+        factor = correlated_factor(mi, dx, dy)
         return Gaussian._of(factor.new_zeros(dx + dy), factor, parts={"x": dx, "y": dy}, datum="factor")
 
     # -- what it is --------------------------------------------------------------------------------------------------
@@ -363,14 +357,7 @@ class Gaussian(Distribution):
 
     def in_support(self, x: Any) -> Tensor:
         """Whether x lies on mean + range(cov) to within rounding, shape (..., D) -> (...) of booleans."""
-        scale = self.factor.detach().norm(dim=-1)
-        scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-        offset = (self._points(x).detach() - self._mean.detach()) / scale
-        basis, size, _ = torch.linalg.svd(self.factor.detach() / scale[..., None], full_matrices=True)
-        inside = torch.arange(self.dim, device=self.device) < self.rank[..., None]
-        outside = torch.einsum("...ji,...j->...i", basis, offset) * ~inside
-        magnitude = (self._points(x).detach().abs() + self._mean.detach().abs()) / scale + 1
-        return outside.norm(dim=-1) <= 64 * self.dim * torch.finfo(self.dtype).eps * magnitude.norm(dim=-1)
+        return on_support(self._points(x), self._mean, self.factor, self.rank)
 
     # -- other laws from it --------------------------------------------------------------------------------------------
 

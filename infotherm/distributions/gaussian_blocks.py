@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -160,9 +161,22 @@ def nothing_at_infinity(log_density: Tensor, x: Tensor) -> Tensor:
     return log_density
 
 
-def correlated_factor(share: Tensor, dx: int, dy: int) -> Tensor:
-    """The factor of (x, y) with min(dx, dy) correlated pairs of `share` (...) nats each, everything of variance one."""
-    pairs, share = min(dx, dy), share[..., None]
+def correlated_factor(mi: Tensor, dx: int, dy: int) -> Tensor:
+    """The factor of (x, y) with min(dx, dy) correlated pairs that share `mi` (...) nats, everything of variance one.
+
+    Raises
+    ------
+    ValueError
+        When e^(-mi / pairs) is not a normal number, or a part has no coordinate.
+    """
+    for name, size in (("dx", dx), ("dy", dy)):
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise ValueError(f"{name} must be a positive integer; got {size!r}")
+    pairs = min(dx, dy)
+    limit = pairs * int(-math.log(torch.finfo(mi.dtype).tiny) - 1)
+    if validating(mi) and not bool(((mi >= 0) & (mi <= limit)).all()):
+        raise ValueError(f"mi must lie in [0, {limit}] nats for {pairs} pairs in {mi.dtype}; got {mi.tolist()}")
+    share = mi[..., None] / pairs
     correlation, rest = (-torch.expm1(-2 * share)).sqrt(), torch.exp(-share)
     across = torch.eye(dy, dx, dtype=share.dtype, device=share.device) * correlation[..., None]
     paired = torch.arange(dy, device=share.device) < pairs
@@ -203,3 +217,16 @@ def require_batch(first: torch.Size, second: torch.Size, name: str) -> None:
         torch.broadcast_shapes(first, second)
     except RuntimeError:
         raise ValueError(f"the batch shape of {name} must broadcast with {tuple(first)}; got {tuple(second)}") from None
+
+
+def on_support(x: Tensor, mean: Tensor, factor: Tensor, rank: Tensor) -> Tensor:
+    """Whether x (..., D) lies on mean + range(B) to within rounding, shape (...) of booleans."""
+    x, mean, factor = x.detach(), mean.detach(), factor.detach()
+    scale = factor.norm(dim=-1)
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+    basis = torch.linalg.svd(factor / scale[..., None], full_matrices=True).U
+    offset = (x - mean) / scale
+    inside = torch.arange(x.shape[-1], device=x.device) < rank[..., None]
+    outside = torch.einsum("...ji,...j->...i", basis.to(offset.dtype), offset) * ~inside
+    size = (x.abs() + mean.abs()) / scale + 1
+    return outside.norm(dim=-1) <= 64 * x.shape[-1] * torch.finfo(factor.dtype).eps * size.norm(dim=-1)
