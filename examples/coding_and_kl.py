@@ -38,7 +38,8 @@ print("gradients differ by", (by_cross_entropy - by_divergence).abs().max().item
 
 # %% [markdown]
 # Why variational inference minimises KL(Q || P) and not KL(P || Q): its expectation is over Q, which one can sample,
-# and log P enters only up to a constant. With P known up to its normaliser Z, the reverse divergence is known up to log Z.
+# and log P enters only up to a constant. With P known up to its normaliser Z, the reverse divergence is known up to
+# log Z.
 
 # %%
 posterior = it.Gaussian(1.0, 0.5)

@@ -23,7 +23,7 @@ with warnings.catch_warnings():
 
 # %% [markdown]
 # The other direction is tame: Q never leaves the first mode, and KL(Q || P) is about the rare weight. Forward
-# divergences cover modes, reverse ones seek them: the best Gaussian for a mixture of two modes depends on the direction.
+# divergences cover modes, reverse ones seek them: the best Gaussian for two modes depends on the direction.
 
 # %%
 modes = it.GaussianMixture([0.6, 0.4], [-3.0, 3.0], [1.0, 1.0])

@@ -87,7 +87,7 @@ def explain(name: str, *args: Any, **options: Any) -> Explanation:
     >>> explain("entropy", Gaussian(0.0, 1.0)).taken.method
     'closed-form'
     """
-    for room in ("information", "transport"):  # quantities are known once their room is loaded
+    for room in ("information", "transport", "thermodynamics"):  # quantities are known once their room is loaded
         import_module(f"infotherm.{room}")
     return import_module("infotherm.core.quantity").explain(name, *args, **options)
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from infotherm.core.display import with_uncertainty
-from infotherm.core.estimate import NATS_PER, Estimate, normal_quantile
+from infotherm.core.estimate import NATS_PER, Estimate
+from infotherm.core.quantiles import normal_quantile, student_tail
 from infotherm.core.tensors import as_tensor
 
 RELATIONS = (">=", "<=", "==")
@@ -246,13 +247,7 @@ def _all_agree(e: Estimate, value: Tensor, stderr: Tensor) -> Tensor:
 def _tail(gap: Tensor, spread: Tensor, n: float | None) -> Tensor:
     """The smallest level at which limits of total length `spread` standard errors stay within a positive `gap`."""
     score = torch.where(gap > 0, gap / spread, 0.0)
-    if n is None:
-        upper = 0.5 * torch.erfc(score / math.sqrt(2))
-    else:
-        from scipy.special import stdtr
-
-        upper = torch.from_numpy(np.asarray(stdtr(n - 1, -score.numpy())))
-    return torch.where(gap > 0, 2 * upper, 1.0).clamp(max=1)
+    return torch.where(gap > 0, 2 * student_tail(score, n), 1.0).clamp(max=1)
 
 
 def _number_of_samples(lhs: Estimate, rhs: Estimate) -> float | None:

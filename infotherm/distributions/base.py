@@ -99,7 +99,12 @@ class Distribution(torch.distributions.Distribution):
         """
         if self.dim != 1:
             raise ValueError(f"breakpoints are those of a scalar law (D = 1); this one has D = {self.dim}")
-        mean, deviation = self.mean[..., 0].detach(), self.variance[..., 0].detach().sqrt()
+        try:
+            mean, deviation = self.mean[..., 0].detach(), self.variance[..., 0].detach().sqrt()
+        except NotImplementedError:
+            raise NotImplementedError(
+                f"{type(self).__name__} gives no mean and variance: define them, or breakpoints(), to integrate over it"
+            ) from None
         steps = torch.tensor([-8.0, -3.0, -1.0, 0.0, 1.0, 3.0, 8.0], dtype=self.dtype, device=self.device)
         return mean + steps.reshape(-1, *[1] * mean.ndim) * deviation
 

@@ -183,5 +183,17 @@ def _in_common(p: Gaussian, q: Gaussian) -> tuple[Gaussian, Gaussian]:
         raise ValueError(f"p and q must be on one device; got {p.device} and {q.device}")
     if p.dtype != q.dtype:
         common = torch.promote_types(p.dtype, q.dtype)
-        p, q = p.to(dtype=common), q.to(dtype=common)
+        p, q = _promoted(p, common), _promoted(q, common)
     return p, q
+
+
+def _promoted(p: Gaussian, dtype: torch.dtype) -> Gaussian:
+    """The law in a finer precision, whose errors still count the roundings of the precision that it was made in."""
+    if p.dtype == dtype:
+        return p
+    coarser = torch.finfo(p.dtype).eps / torch.finfo(dtype).eps
+    law = p.to(dtype=dtype)
+    # a covariance is known to eps N N^T, a factor and a mean to eps N (N their size)
+    law._factor_magnitude = law._factor_size * (coarser**0.5 if p._datum == "covariance" else coarser)
+    law._mean_magnitude = law._mean_size * coarser
+    return law

@@ -89,8 +89,7 @@ def by_quadrature(p: Distribution, *, tolerance: float | None = None) -> Estimat
     if p.dim == 1:
         infinite = _does_not_vanish(p)
         if bool(infinite.all()):
-            value = torch.full((*p.batch_shape, 1, 1), math.inf, dtype=p.dtype, device=p.device)
-            return exact(value, error=torch.zeros_like(value), units="1", reason=_AT_THE_END)
+            return _infinite(p, "quadrature")
         if bool(infinite.any()):
             raise ValueError("some laws of the batch have infinite Fisher information and some do not: separate them")
 
@@ -118,8 +117,7 @@ def by_quadrature(p: Distribution, *, tolerance: float | None = None) -> Estimat
 def by_sampling(p: Distribution, *, n_samples: int = DEFAULT_SAMPLES, generator: Generator = None) -> Estimate:
     """The mean of s s^T over draws."""
     if p.dim == 1 and bool(_does_not_vanish(p).any()):
-        value = torch.full((*p.batch_shape, 1, 1), math.inf, dtype=p.dtype, device=p.device)
-        return exact(value, error=torch.zeros_like(value), units="1", reason=_AT_THE_END)
+        return _infinite(p, "monte-carlo")
     x, stream = draw(p, n_samples, generator)
     score = p.score(x)
     products = score[..., :, None] * score[..., None, :]
@@ -127,19 +125,25 @@ def by_sampling(p: Distribution, *, n_samples: int = DEFAULT_SAMPLES, generator:
     return sample_mean(weighted, [stream], units="1")
 
 
-_AT_THE_END = "the density does not vanish faster than linearly at an end of its support"
+def _infinite(p: Distribution, method: str) -> Estimate:
+    value = torch.full((*p.batch_shape, 1, 1), math.inf, dtype=p.dtype, device=p.device)
+    reason = "the density does not vanish faster than linearly at an end of its support"
+    return exact(value, error=torch.zeros_like(value), method=method, units="1", reason=reason)
 
 
 def _does_not_vanish(p: Distribution) -> Tensor:
     """Whether p ~ (x - end)^c with c <= 1 at a finite end of a scalar law, shape (*batch): then J diverges."""
     infinite = torch.zeros(p.batch_shape, dtype=torch.bool, device=p.device)
+    if not bool(torch.isfinite(torch.cat(p.bounds())).any()):
+        return infinite
     breaks = p.breakpoints()
-    reach = (breaks.amax(0) - breaks.amin(0)).clamp_min(torch.finfo(p.dtype).tiny)
+    reach = (breaks.amax(0) - breaks.amin(0)) if len(breaks) else torch.ones_like(infinite, dtype=p.dtype)
+    reach = reach.clamp_min(torch.finfo(p.dtype).tiny)
     for end, inward in zip(p.bounds(), (1.0, -1.0), strict=True):
         end = end[..., 0]
         finite = torch.isfinite(end)
         step = inward * torch.finfo(p.dtype).eps ** 0.5 * torch.where(finite, reach + end.abs(), 1.0)
-        start = torch.where(finite, end, breaks.mean(0))
+        start = torch.where(finite, end, breaks.mean(0) if len(breaks) else 0.0)
         near, far = (p.log_prob((start + k * step)[..., None]).detach() for k in (1, 2))
         exponent = (far - near) / math.log(2)
         infinite = infinite | (finite & (exponent <= 1 + 1e-3))

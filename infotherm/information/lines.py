@@ -50,9 +50,12 @@ def _tails(
     Far out g falls as |x|^-t. Its integral lives on 14/(t - 1) decades, each of which gets a breakpoint: bisection
     would find them one after the other. For t <= 1 there is no integral.
     """
-    points = torch.where(torch.isfinite(points), points, points.nanmedian(0).values)
+    known = torch.isfinite(points)
+    middle = torch.where(known, points, math.nan).nanmedian(0).values
+    points = torch.where(known, points, middle.nan_to_num(0.0))
     centre = points.median(0).values
-    width = (points - centre).abs().amax(0).clamp_min(torch.finfo(dtype).tiny)
+    width = (points - centre).abs().amax(0)
+    width = torch.where(width > 0, width, 1 + centre.abs())  # one place says nothing about the scale
     shape = (-1, *[1] * len(batch))
     reach = math.log10(torch.finfo(dtype).max)
     exponents = torch.tensor([2.0, 4.0, 8.0, 10.0, 20.0, 25.0], dtype=dtype, device=points.device)

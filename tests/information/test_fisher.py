@@ -8,7 +8,7 @@ import torch
 import torch.distributions as td
 
 from infotherm.core.verdict import decide
-from infotherm.distributions import Discrete, Gaussian, GaussianMixture
+from infotherm.distributions import Discrete, Gaussian, GaussianMixture, LogDensity
 from infotherm.information import fisher_information
 
 ONE = torch.ones((), dtype=torch.float64)
@@ -62,3 +62,9 @@ def test_refusals():
         fisher_information(Gaussian([0.0, 0.0], [[1.0, 1.0], [1.0, 1.0]]))
     with pytest.raises(NotImplementedError, match="no density"):
         fisher_information(Discrete([0.5, 0.5]))
+
+
+def test_a_log_density_without_breakpoints():
+    law = LogDensity(lambda x: -(x[..., 0] ** 2) / 2 - 0.5 * math.log(2 * math.pi))
+    estimate = fisher_information(law)
+    assert abs(float(estimate) - 1) <= float(estimate.error) < 1e-9
