@@ -13,7 +13,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 _HEAD = """
 import torch
-from infotherm.core.estimate import Estimate, from_samples
+from infotherm.core.estimate import Estimate
+from infotherm.core.sample_means import from_samples
 from infotherm.core.verdict import decide
 from infotherm.studies import Study
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
@@ -13,17 +13,26 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from infotherm.core.kinds import KINDS, METHODS, combined_method, negated, product_kind, sum_kind
+from infotherm.core.propagation import (
+    DIMENSIONLESS,
+    carried_rounding,
+    certified_sign,
+    common_units,
+    joined_stderr,
+    product_units,
+    shared_info,
+    size_product,
+    streams_of,
+)
 from infotherm.core.quantiles import normal_quantile, student_quantile
 from infotherm.core.rounding import rounding_error
-from infotherm.core.tensors import as_tensor, as_tensors, require_finite, validating
+from infotherm.core.tensors import as_tensor, as_tensors, validating
 
 if TYPE_CHECKING:
     import xarray
 
 NATS_PER = {"nat": 1.0, "bit": math.log(2.0), "hartley": math.log(10.0)}
-_DIMENSIONLESS = ("nat", "1")
 _KEPT_INFO = ("n", "converged")
-_UNNAMED = "unnamed"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -159,7 +168,7 @@ class Estimate:
     def _margin(self, alpha: float) -> Tensor:
         if not validating(self.stderr) or not bool((self.stderr > 0).any()):
             return self.error + self.stderr * normal_quantile(1 - alpha)
-        return _times(student_quantile(1 - alpha, self.info.get("n")).to(self.stderr), self.stderr) + self.error
+        return size_product(student_quantile(1 - alpha, self.info.get("n")).to(self.stderr), self.stderr) + self.error
 
     def __float__(self) -> float:
         if self.value.numel() != 1:
@@ -189,9 +198,9 @@ class Estimate:
         if other is NotImplemented:
             return NotImplemented
         value = self.value + other.value
-        stderr = _joined(self.stderr, other.stderr, self, other)
-        error = self.error + other.error + _rounding(value, self.value, other.value)
-        return _combined(self, other, value, stderr, error, sum_kind(self.kind, other.kind), _common_units(self, other))
+        stderr = joined_stderr(self.stderr, other.stderr, self, other)
+        error = self.error + other.error + carried_rounding(value, self.value, other.value)
+        return _combined(self, other, value, stderr, error, sum_kind(self.kind, other.kind), common_units(self, other))
 
     __radd__ = __add__
 
@@ -207,12 +216,12 @@ class Estimate:
             return self._scaled(other)
         value = self.value * other.value
         a, b = self.value.detach().abs(), other.value.detach().abs()
-        own, theirs = _times(b + other.error, self.stderr), _times(a + self.error, other.stderr)
-        stderr = _joined(own, theirs, self, other) + _times(self.stderr, other.stderr)
-        error = _times(a, other.error) + _times(b, self.error) + _times(self.error, other.error)
+        own, theirs = size_product(b + other.error, self.stderr), size_product(a + self.error, other.stderr)
+        stderr = joined_stderr(own, theirs, self, other) + size_product(self.stderr, other.stderr)
+        error = size_product(a, other.error) + size_product(b, self.error) + size_product(self.error, other.error)
         error = error + rounding_error([value])
-        kind = product_kind(self.kind, _certified_sign(self), other.kind, _certified_sign(other))
-        return _combined(self, other, value, stderr, error, kind, _product_units(self.units, other.units))
+        kind = product_kind(self.kind, certified_sign(self), other.kind, certified_sign(other))
+        return _combined(self, other, value, stderr, error, kind, product_units(self.units, other.units))
 
     __rmul__ = __mul__
 
@@ -243,11 +252,11 @@ class Estimate:
                 kind = negated(kind)
             elif bool((factor < 0).any()):
                 kind = "unknown"
-        error = _times(self.error, size) + _rounding(value, self.value)
-        return self._derived(value, _times(self.stderr, size), error, kind=kind)
+        error = size_product(self.error, size) + carried_rounding(value, self.value)
+        return self._derived(value, size_product(self.stderr, size), error, kind=kind)
 
     def _reciprocal(self) -> Estimate:
-        sign = _certified_sign(self)
+        sign = certified_sign(self)
         value = 1 / self.value
         size = self.value.detach().abs()
         room = size - self.error
@@ -256,7 +265,7 @@ class Estimate:
             kind = "exact"  # an interval that holds zero has an infinite error
         else:
             kind = negated(self.kind) if sign else "unknown"
-        units = "1" if self.units in _DIMENSIONLESS else f"1/{self.units}"
+        units = "1" if self.units in DIMENSIONLESS else f"1/{self.units}"
         return self._derived(value, self.stderr / size**2, error, kind=kind, units=units)
 
     def monotone(
@@ -290,14 +299,14 @@ class Estimate:
             moves = (size > 0) & ~(certain & size.isfinite())
             return torch.where(moves, torch.maximum(above, below), 0.0).nan_to_num(nan=math.inf, posinf=math.inf)
 
-        error = way(self.error) + _rounding(value, self.value)
-        slope = _times(derivative(centre).abs(), self.stderr)
+        error = way(self.error) + carried_rounding(value, self.value)
+        slope = size_product(derivative(centre).abs(), self.stderr)
         stderr = torch.maximum(0.5 * way(2 * self.stderr), torch.where(slope.isfinite(), slope, 0.0))
         return self._derived(value, stderr, error, units=units)
 
     def exp(self) -> Estimate:
         """e to the number (dimensionless)."""
-        if self.units not in _DIMENSIONLESS:
+        if self.units not in DIMENSIONLESS:
             raise ValueError(f"exp needs a number in nats or dimensionless; got units {self.units!r}: use .to('nat')")
         return self.monotone(torch.exp, torch.exp)
 
@@ -319,7 +328,7 @@ class Estimate:
         """The sum over batch dimensions; random errors add linearly: nothing says that elements are independent."""
         dims = tuple(range(self.value.ndim)) if dim is None else dim
         total = self.value.sum(dims)
-        error = self.error.sum(dims) + _rounding(total, self.value.abs().sum(dims))
+        error = self.error.sum(dims) + carried_rounding(total, self.value.abs().sum(dims))
         return self._derived(total, self.stderr.sum(dims), error)
 
     # -- units and containers ---------------------------------------------------------------------------------------
@@ -341,7 +350,7 @@ class Estimate:
         if not value.is_floating_point():
             raise TypeError(f"an Estimate has a floating dtype; got {value.dtype}")
         if torch.finfo(value.dtype).eps > torch.finfo(self.value.dtype).eps:
-            error = error * (1 + torch.finfo(value.dtype).eps) + _rounding(value, self.value.to(value.device))
+            error = error * (1 + torch.finfo(value.dtype).eps) + carried_rounding(value, self.value.to(value.device))
             stderr = stderr * (1 + torch.finfo(value.dtype).eps)
         return self._derived(value, stderr, error, info=self.info)
 
@@ -440,57 +449,6 @@ def exact(
     return Estimate(value, error=error, kind="exact", method=method, units=units, info=info)
 
 
-def from_samples(
-    samples: Tensor,
-    *,
-    dim: int = 0,
-    streams: Iterable[str],
-    error: Any = 0.0,
-    kind: str = "estimate",
-    method: str = "monte-carlo",
-    units: str = "nat",
-    **info: Any,
-) -> Estimate:
-    """The mean of independent samples along `dim`, with its standard error.
-
-    Raises
-    ------
-    ValueError
-        For fewer than two samples, or samples that are not finite.
-
-    Examples
-    --------
-    >>> from_samples(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64), streams=["s"])
-    2.0 +- 0.6 nat  estimate  monte-carlo(n=3)
-    """
-    samples = as_tensor(samples, "samples")
-    if samples.ndim == 0:
-        raise ValueError("samples must have an axis of samples; got a single number")
-    n = samples.shape[dim]
-    if n < 2:
-        raise ValueError(f"a standard error needs at least 2 samples; got {n}")
-    require_finite(samples, "samples")
-    mean = samples.mean(dim)
-    stderr = samples.detach().std(dim) / math.sqrt(n)
-    error = error + rounding_error([samples.detach().abs().mean(dim)])
-    return Estimate(
-        mean, stderr=stderr, error=error, kind=kind, method=method, units=units, streams=streams, info={"n": n, **info}
-    )
-
-
-def number_of_samples(n: Any, name: str = "n_samples") -> int:
-    """A number of samples, from which a standard error can be had.
-
-    Raises
-    ------
-    ValueError
-        When it is not an integer of at least 2.
-    """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 2:
-        raise ValueError(f"{name} must be an integer of at least 2; got {n!r}")
-    return int(n)
-
-
 def stack(estimates: Iterable[Estimate], dim: int = 0) -> Estimate:
     """Estimates of one shape as a batch.
 
@@ -513,8 +471,8 @@ def stack(estimates: Iterable[Estimate], dim: int = 0) -> Estimate:
     method = members[0].method
     for member in members[1:]:
         method = combined_method(method, member.method)
-    streams = tuple(dict.fromkeys(s for e in members for s in _streams(e)))
-    info = _shared_info(members)
+    streams = tuple(dict.fromkeys(s for e in members for s in streams_of(e)))
+    info = shared_info(members)
     value, stderr, error = (torch.stack([getattr(e, a) for e in members], dim) for a in ("value", "stderr", "error"))
     return members[0]._derived(value, stderr, error, kind=kind, method=method, streams=streams, info=info)
 
@@ -555,83 +513,13 @@ def _number(x: Any, like: Estimate) -> Any:
         return NotImplemented
 
 
-def _joined(a: Tensor, b: Tensor, first: Estimate, second: Estimate) -> Tensor:
-    """Random errors of a sum: in quadrature for different streams, linear when one is shared or has no name.
-
-    What was measured, or drawn from nobody knows where, may be correlated with anything.
-    """
-    mine, theirs = _streams(first), _streams(second)
-    apart = mine and theirs and _UNNAMED not in (*mine, *theirs) and not set(mine) & set(theirs)
-    return torch.hypot(a, b) if apart else a + b
-
-
-def _streams(e: Estimate) -> tuple[str, ...]:
-    """The streams of an Estimate; a random error that comes from none has one without a name."""
-    if e.streams or e.kind == "exact" or not validating(e.stderr) or not bool((e.stderr > 0).any()):
-        return e.streams
-    return (_UNNAMED,)
-
-
-def _rounding(value: Tensor, *operands: Tensor) -> Tensor:
-    """The rounding of a value, and nothing for an infinity that came in as one (an overflow has an infinite error)."""
-    carried = torch.zeros_like(value, dtype=torch.bool)
-    for operand in operands:
-        carried = carried | operand.detach().isinf()
-    error = rounding_error([value])
-    return torch.where(carried & value.detach().isinf(), torch.finfo(value.dtype).tiny, error)
-
-
-def _times(a: Tensor, b: Tensor) -> Tensor:
-    """The product of two error sizes, where zero times infinity is zero."""
-    return torch.where((a == 0) | (b == 0), 0.0, a * b)
-
-
 def _combined(
     first: Estimate, second: Estimate, value: Tensor, stderr: Tensor, error: Tensor, kind: str, units: str
 ) -> Estimate:
-    info = _shared_info((first, second))
+    info = shared_info((first, second))
     method = combined_method(first.method, second.method)
-    streams = tuple(dict.fromkeys(_streams(first) + _streams(second)))
+    streams = tuple(dict.fromkeys(streams_of(first) + streams_of(second)))
     return first._derived(value, stderr, error, kind=kind, method=method, units=units, streams=streams, info=info)
-
-
-def _shared_info(members: Sequence[Estimate]) -> dict[str, Any]:
-    """What a combination keeps: the smallest number of samples, and whether all converged."""
-    info: dict[str, Any] = {}
-    sizes = [
-        n.min().item() if isinstance(n, Tensor) else n for n in (e.info.get("n") for e in members) if n is not None
-    ]
-    if sizes:
-        info["n"] = min(sizes)
-    if not all(e.converged for e in members):
-        info["converged"] = False
-    return info
-
-
-def _common_units(first: Estimate, second: Estimate) -> str:
-    if first.units == second.units:
-        return first.units
-    if first.units in _DIMENSIONLESS and second.units in _DIMENSIONLESS:
-        return "nat"
-    raise ValueError(f"units must agree in a sum; got {first.units!r} and {second.units!r}: convert with .to(...)")
-
-
-def _product_units(first: str, second: str) -> str:
-    if first == "1":
-        return second
-    return first if second == "1" else f"{first}*{second}"
-
-
-def _certified_sign(e: Estimate) -> int:
-    """+1 or -1 when the truth certainly has that sign, else 0. A random error certifies nothing."""
-    if not validating(e.value, e.stderr, e.error) or bool((e.stderr > 0).any()):
-        return 0
-    value = e.value.detach()
-    if e.kind in ("exact", "estimate", "lower") and bool((value - e.error > 0).all()):
-        return 1
-    if e.kind in ("exact", "estimate", "upper") and bool((value + e.error < 0).all()):
-        return -1
-    return 0
 
 
 _TORCH_OPERATIONS: dict[str, Callable[..., Estimate]] = {

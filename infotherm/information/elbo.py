@@ -11,7 +11,8 @@ from torch import Tensor
 
 from infotherm.channels.base import Channel
 from infotherm.channels.gaussian import LinearGaussianChannel
-from infotherm.core.estimate import Estimate, exact, from_samples, stack
+from infotherm.core.estimate import Estimate, exact, stack
+from infotherm.core.sample_means import from_samples
 from infotherm.core.tensors import Generator, as_generator, as_tensor, require_finite, stream_of
 from infotherm.distributions import Gaussian, as_distribution
 from infotherm.distributions.base import Distribution

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infotherm.core.estimate import Estimate, from_samples
+from infotherm.core.estimate import Estimate
+from infotherm.core.sample_means import from_samples
 from infotherm.core.tensors import Generator, as_generator, stream_of, validating
 from infotherm.distributions.base import Distribution
 from infotherm.information.integrals import Total, aligned, total

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infotherm.core.estimate import Estimate, from_samples
+from infotherm.core.estimate import Estimate
 from infotherm.core.quadrature import integrate
+from infotherm.core.sample_means import from_samples
 from infotherm.core.tensors import Generator, as_generator, as_tensors, stream_of
 from infotherm.distributions import Gaussian
 from infotherm.replica.activations import Linear

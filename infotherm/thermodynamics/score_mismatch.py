@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from infotherm.core.estimate import Estimate, from_samples, number_of_samples
+from infotherm.core.estimate import Estimate
 from infotherm.core.linalg import psd_factor
 from infotherm.core.quadrature import integrate
 from infotherm.core.rounding import rounding_error
+from infotherm.core.sample_means import from_samples, number_of_samples
 from infotherm.core.tensors import Generator, as_generator, stream_of
 from infotherm.distributions import Gaussian
 from infotherm.distributions.base import Distribution

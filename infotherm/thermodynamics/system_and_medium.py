@@ -12,9 +12,10 @@ from torch import Tensor
 
 from infotherm.channels.gaussian import LinearGaussianChannel
 from infotherm.channels.posterior import like
-from infotherm.core.estimate import Estimate, from_samples, number_of_samples
+from infotherm.core.estimate import Estimate
 from infotherm.core.quadrature import integrate
 from infotherm.core.rounding import rounding_error
+from infotherm.core.sample_means import from_samples, number_of_samples
 from infotherm.core.tensors import Generator, as_generator, stream_of, validating
 from infotherm.distributions import Gaussian
 from infotherm.distributions.base import Distribution

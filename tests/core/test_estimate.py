@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils import _pytree as pytree
 
-from infotherm.core.estimate import Estimate, exact, from_samples, stack
+from infotherm.core.estimate import Estimate, exact, stack
 from infotherm.core.kinds import KINDS
 
 numbers = st.floats(-1e6, 1e6).filter(lambda x: abs(x) > 1e-6 or x == 0)
@@ -82,14 +82,6 @@ def test_interval_refuses_a_level_outside_the_unit_interval():
         Estimate(1.0).interval(1.0)
 
 
-def test_intervals_of_means_cover():
-    """3000 means of 50 exponentials: the 95 % interval misses at most 7 % (a false alarm has odds below 1e-5)."""
-    draws = torch.empty(50, 3000, dtype=torch.float64).exponential_(generator=torch.Generator().manual_seed(1))
-    low, high = from_samples(draws, streams=["s"]).interval(0.95)
-    covered = ((low <= 1) & (1 <= high)).double().mean()
-    assert 0.91 < covered < 0.97  # the skewness of the exponential costs one to two percent at n = 50
-
-
 # -- arithmetic ------------------------------------------------------------------------------------------------------
 
 
@@ -154,16 +146,6 @@ def test_intervals_of_functions_cover_where_they_bend(scale):
     positive = draws[draws > -1] + 1
     low, high = estimate(positive, scale).sqrt().interval(0.95)
     assert float(((low <= 1) & (1 <= high)).double().mean()) > 0.945
-
-
-@pytest.mark.parametrize("n", [2, 5, 20])
-def test_intervals_of_small_samples_cover(n):
-    """Normal quantiles would miss the mean of 5 numbers 12 times in a hundred."""
-    draws = torch.randn(n, 20_000, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-    e = from_samples(draws, streams=["s"])
-    low, high = e.interval(0.95)
-    assert 0.945 < float(((low <= 0) & (high >= 0)).double().mean()) < 0.955
-    assert 0.94 < float((e.lower_limit(0.05) <= 0).double().mean()) < 0.96
 
 
 def test_limits_use_the_number_of_samples_of_each_element():
@@ -405,18 +387,6 @@ def test_bad_names_are_refused():
         Estimate(1.0, streams="abc")
     with pytest.raises(TypeError, match="units must be a string"):
         Estimate(1.0, units=None)
-
-
-def test_samples_must_be_finite():
-    with pytest.raises(ValueError, match=r"samples must be finite; got nan at index \[1\]"):
-        from_samples([1.0, math.nan], streams=["s"])
-    with pytest.raises(ValueError, match="axis of samples"):
-        from_samples(1.0, streams=["s"])
-
-
-def test_from_samples_needs_two():
-    with pytest.raises(ValueError, match="at least 2 samples; got 1"):
-        from_samples(torch.ones(1), streams=["s"])
 
 
 def test_exact_never_claims_error_zero():
