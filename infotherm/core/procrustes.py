@@ -64,7 +64,8 @@ def procrustes_distance(A: Tensor, B: Tensor) -> Procrustes:
             f"A and B must have shapes (..., D, r) and (..., D, s); got {tuple(A.shape)}, {tuple(B.shape)}"
         )
     width = max(A.shape[-1], B.shape[-1], A.shape[-2])
-    A, B = (torch.nn.functional.pad(first_order(M), (0, width - M.shape[-1])) for M in (A, B))
+    A, B = (first_order(M) for M in (A, B))
+    A, B = (torch.nn.functional.pad(M, (0, width - M.shape[-1])) if M.shape[-1] < width else M for M in (A, B))
     with torch.no_grad():
         rotation, error = _compressed_rotation(A.detach(), B.detach())
     residual = A - B @ rotation
@@ -90,7 +91,7 @@ def _rotation(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
     left, singular, right = torch.linalg.svd(B.mT @ A)
     rotation = left @ right
     distance, size = norm(A - B @ rotation), norm(A) + norm(B)
-    goal = 4 * eps * A.shape[-2] ** 0.5 * size + tiny
+    goal = 8 * eps * A.shape[-2] ** 0.5 * size + tiny
     # The cross matrix is known to eps |A||B|. That turns U by an angle of this over the sum of two singular values
     # and moves the squared distance by this sum times the square of the angle: felt only when the distance is small.
     blur = A.shape[-1] * eps * norm(A) * norm(B)
