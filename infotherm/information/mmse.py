@@ -99,7 +99,7 @@ def gaussian(p: Gaussian, channel: Any) -> Estimate:
     # an optimum in the gain: the rounding of the gain enters squared, that of the difference x - K y linearly
     eps = 8 * (p.dim + 1) * torch.finfo(value.dtype).eps
     left = value.detach()
-    return exact(value, error=eps * ((left * prior).sqrt() + left) + rounding_error([value]), units="1")
+    return exact(value, error=eps * (left.sqrt() * prior.sqrt() + left) + rounding_error([value]), units="1")
 
 
 def _discrete(p: Discrete, channel: Any) -> None:

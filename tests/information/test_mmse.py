@@ -76,3 +76,8 @@ def test_refusals():
 def test_no_signal_no_information():
     assert float(information_from_mmse(Gaussian(0.0, 1.0), 0.0)) == pytest.approx(0.0, abs=1e-15)
     assert math.isclose(float(information_from_mmse(Gaussian(0.0, 1.0), 8.0)), 0.5 * math.log(9), rel_tol=1e-9)
+
+
+def test_large_variances_in_single_precision():
+    estimate = minimum_mean_square_error(Gaussian(torch.tensor(0.0), torch.tensor(1e30)), 1e-25)
+    assert abs(float(estimate) / (1e30 / (1 + 1e5)) - 1) < 1e-5 and bool(torch.isfinite(estimate.error))
