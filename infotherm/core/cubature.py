@@ -197,7 +197,8 @@ def _start(axes: list[Axis]) -> Panels:
     kept = []
     for axis in axes:
         one = Panels.whole(axis.intervals, device)
-        _, weight = axis.map(one.interval, torch.full((len(one), 1), 0.5), torch.full((len(one), 1), 0.5))
+        middle = torch.full((len(one), 1), 0.5, dtype=torch.float64, device=device)
+        _, weight = axis.map(one.interval, middle, middle)
         some = (weight != 0).reshape(len(one), -1).any(1).nonzero()[:, 0].tolist()
         kept.append(some or [0])
     interval = torch.tensor(list(itertools.product(*kept)), device=device)

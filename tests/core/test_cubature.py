@@ -211,3 +211,12 @@ def test_refuses_bad_integrands():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert integrate_box(lambda x: 0 * x[..., 0], 0.0, 1.0, dim=2).value == 0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_everything_stays_on_the_device():
+    end = torch.full((2, 2), INF, dtype=F64, device="cuda")
+    found = integrate_box(lambda x: torch.exp(-x.square().sum(-1) / 2), -end, end)
+    assert found.value.device.type == "cuda"
+    check(found, torch.full((2,), 2 * math.pi, dtype=F64, device="cuda"))

@@ -138,3 +138,10 @@ def test_refuses(options, message):
 def test_refuses_a_map_that_changes_the_shape():
     with pytest.raises(ValueError, match=r"map must keep the shape \(2,\); got \(1,\)"):
         solve_fixed_point(lambda x: x[:1], torch.zeros(2, dtype=F64))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_everything_stays_on_the_device():
+    found = solve_fixed_point(torch.cos, torch.ones(2, 3, dtype=F64, device="cuda"))
+    assert found.value.device.type == "cuda" and found.converged.all()

@@ -344,3 +344,17 @@ def test_a_planted_bug_is_caught():
     values = torch.linalg.eigvalsh(C)
     assert (values > 4 * 2 * torch.finfo(F64).eps * values[-1]).sum() == 1
     assert rank_of(C).rank == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_everything_stays_on_the_device():
+    C = torch.stack([of_rank(4, 4, 1), of_rank(4, 2, 2)]).cuda()
+    assert symmetrise_checked(C).device.type == "cuda"
+    B = psd_factor(C)
+    assert torch.allclose(B @ B.mT, C)
+    assert rank_of(C).rank.tolist() == [4, 2]
+    assert torch.isneginf(logdet(C)).tolist() == [False, True]
+    assert torch.allclose(psd_sqrt(C) @ psd_sqrt(C), C)
+    assert quadratic_form(C, C.sum(-1)).in_range.all()
+    assert factor_perturbation(C).device.type == "cuda"

@@ -157,3 +157,11 @@ def test_van_loan_refuses(dt):
 def test_float32_stays():
     step = van_loan(torch.eye(2), torch.eye(2), 0.5)
     assert step.covariance.dtype == step.propagator.dtype == lyapunov(torch.eye(2), torch.eye(2)).dtype == torch.float32
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_everything_stays_on_the_device():
+    for dim in (3, 14):
+        A, Q = stable(dim, 1).cuda(), noise(dim, 2).cuda()
+        assert torch.allclose(van_loan(A, Q, 200.0).covariance, lyapunov(A, Q), rtol=1e-9)

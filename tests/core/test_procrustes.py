@@ -223,3 +223,10 @@ def test_perturbation_bound_covers_the_rounding_of_covariances(dim, rank, decade
     rounded = (B @ B.mT).float()
     distance = procrustes_distance(B, psd_factor(rounded).double()).distance
     assert distance <= factor_perturbation(rounded).item()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_everything_stays_on_the_device():
+    A = random(3, 4, 4, seed=1).cuda()
+    assert procrustes_distance(A, A @ orthogonal(4, 2).cuda()).distance.max() < 1e-13

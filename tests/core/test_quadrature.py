@@ -296,3 +296,16 @@ def test_gauss_rules():
         first = rule(5)[0]
         first.zero_()  # the cache is not handed out
         assert not np.allclose(rule(5)[0], 0.0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_everything_stays_on_the_device():
+    scale = torch.tensor([0.5, 2.0], dtype=F64, device="cuda")
+    for options in ({}, {"breakpoints": torch.stack([-3 * scale, 3 * scale])}):
+        found = integrate(lambda x: normal(x, 0.0, scale), -INF, INF * scale, **options)
+        assert found.value.device.type == "cuda"
+        assert ((found.value - 1).abs() <= found.error).all()
+    assert integrate(lambda x: (5 - x) ** -0.5, 1.0, 5 * scale[:1] * 2, singular="upper").value.item() == pytest.approx(
+        4.0
+    )
