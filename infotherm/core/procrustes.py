@@ -92,8 +92,8 @@ def _rotation(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
     rotation = left @ right
     distance, size = norm(A - B @ rotation), norm(A) + norm(B)
     goal = 8 * eps * A.shape[-2] ** 0.5 * size + tiny
-    # The cross matrix is known to a few D eps |A||B|. That turns U by an angle of this over the sum of two singular values
-    # and moves the squared distance by this sum times the square of the angle: felt only when the distance is small.
+    # The cross matrix is known to some D eps |A||B|. That turns U by an angle of this over a sum of two singular values
+    # and moves the squared distance by the sum times the square of the angle: felt only when the distance is small.
     blur = 16 * A.shape[-1] * eps * norm(A) * norm(B)
     gap = singular[..., -2:].sum(-1) + tiny
     # below the blur of the cross matrix not even the sign of the weakest direction is determined
