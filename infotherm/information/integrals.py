@@ -211,7 +211,7 @@ def _integral(
             smooth = [law for law in over if carriers[_place(law, laws)].points is None]
             unresolved = unresolved | _unresolved(smooth, batch, dtype)
         else:
-            result, rounding = in_space(g, noise, over, batch, dtype, tolerance)
+            result, rounding = in_space(g, noise, over, laws, batch, dtype, tolerance)
     diverges, infinite = diverges | overflowed, infinite | diverges
     value = torch.where(infinite, math.inf, result.value.expand(batch))
     error = torch.where(infinite, torch.finfo(dtype).tiny, (result.error + rounding).expand(batch))

@@ -1,19 +1,21 @@
 """Integrals in two and three dimensions: whitening, breakpoints that keep apart, bounded boxes."""
 
 import math
+import warnings
 
 import pytest
 import torch
 
 from infotherm.distributions import Gaussian, GaussianMixture, LogDensity
-from infotherm.information.boxes import _apart, in_space
+from infotherm.information import entropy
+from infotherm.information.boxes import _apart, _is_smooth, in_space
 
 float64 = torch.float64
 
 
 def mass(law, tolerance=1e-6):
     g = lambda x: law.log_prob(x).exp()  # noqa: E731
-    return in_space(g, lambda x: 1e-15 * g(x), [law], law.batch_shape, float64, tolerance)
+    return in_space(g, lambda x: 1e-15 * g(x), [law], [law], law.batch_shape, float64, tolerance)
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.9, 0.999999])
@@ -52,3 +54,22 @@ def test_breakpoints_that_nearly_coincide_are_one():
     kept = _apart(points)[:, 0]
     assert kept[torch.isfinite(kept)].tolist() == [0.0, 1.0, 2.0]
     assert _apart([]) is None
+
+
+@pytest.mark.parametrize("width", [1.0, 0.05])
+def test_a_turned_product_has_the_entropy_of_its_factors(width):
+    """A mixture along one axis beside two independent coordinates, turned: a lattice, or boxes where it is narrow."""
+    line = GaussianMixture([0.3, 0.7], [0.0, 2.0], [width**2, 1.0])
+    means = torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0]], dtype=float64)
+    covariances = torch.diag_embed(torch.tensor([[width**2, 1.0, 0.25], [1.0, 1.0, 0.25]], dtype=float64))
+    turn = torch.linalg.qr(torch.randn(3, 3, dtype=float64, generator=torch.Generator().manual_seed(0))).Q
+    law = GaussianMixture([0.3, 0.7], means, covariances).affine(turn)
+    factor = torch.linalg.cholesky(law.covariance)
+    assert _is_smooth([law], [law], factor) == (width == 1.0)
+    assert not _is_smooth([law], [law, LogDensity(law.log_prob, dim=3)], factor)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        whole = entropy(law, method="quadrature")
+    truth = entropy(line) + entropy(Gaussian([0.0, 0.0], [[1.0, 0.0], [0.0, 0.25]]))
+    assert abs(float(whole) - float(truth)) <= float(whole.error + truth.error)
+    assert width < 1 or float(whole.error) < 1e-7

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 
+import numpy as np
 import ot
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ def main() -> None:
         pairs = [(a.numpy(), b.numpy()) for a, b in zip(c[:count], c[count:], strict=True)]
         origin = zero.numpy()
 
-        def peer(pairs: list = pairs, origin: object = origin) -> list[float]:
+        def peer(pairs: list = pairs, origin: object = origin) -> list[object]:
             return [ot.gaussian.bures_wasserstein_distance(origin, origin, a, b) for a, b in pairs]
 
         theirs, ours = seconds([peer, lambda p=p, q=q: it.wasserstein2(p, q)], repeats=5)
@@ -57,7 +58,7 @@ def main() -> None:
         truth = float(
             (other.diagonal().sum() / c.diagonal().sum() - 1).log1p().div(2).expm1() * c.diagonal().sum().sqrt()
         )
-        theirs = ot.gaussian.bures_wasserstein_distance(zero.numpy(), zero.numpy(), c.numpy(), other.numpy())
+        theirs = np.asarray(ot.gaussian.bures_wasserstein_distance(*(m.numpy() for m in (zero, zero, c, other))))
         ours = it.wasserstein2(it.Gaussian(zero, c), it.Gaussian(zero, other))
         off, claimed = abs(float(ours) / truth - 1), float(ours.error) / truth
         print(f"{f'h = {h:g}':<28}{abs(float(theirs) / truth - 1):12.1e}{off:12.1e}{claimed:12.1e}")
