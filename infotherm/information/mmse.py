@@ -124,6 +124,8 @@ def _recoverable(p: Distribution, channel: Any) -> None:
     _linear(p, channel)
     if not hasattr(p, "means") and not hasattr(p, "as_gaussian_mixture") and not isinstance(p, Gaussian):
         raise NotApplicable(f"the posterior mean is not known for an input of type {type(p).__name__}")
+    if gaussian_noise_channel(channel).output(p).measure != "lebesgue":
+        raise NotApplicable("the output has no density: the channel has no noise")
 
 
 def _few_outputs(p: Distribution, channel: Any) -> None:
@@ -131,8 +133,6 @@ def _few_outputs(p: Distribution, channel: Any) -> None:
     size = gaussian_noise_channel(channel).output_size(p.dim)
     if size > 3:
         raise NotApplicable(f"quadrature is for outputs with at most 3 coordinates; this one has {size}")
-    if gaussian_noise_channel(channel).output(p).measure != "lebesgue":
-        raise NotApplicable("the output has no density: the channel has no noise")
 
 
 @minimum_mean_square_error.rule(Distribution, method="quadrature", when=_few_outputs)

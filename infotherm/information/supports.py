@@ -105,6 +105,8 @@ def _never(x: Tensor) -> Tensor:
 
 def is_degenerate(law: Distribution) -> bool:
     """Whether a law of the batch has a singular covariance and hence no density (Gaussians and their mixtures)."""
+    if isinstance(law, GaussianMixture):
+        return law.measure != "lebesgue"
     degenerate = getattr(law, "degenerate", None)
     return isinstance(degenerate, Tensor) and bool(degenerate.any())
 

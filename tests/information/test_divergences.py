@@ -395,3 +395,10 @@ def test_disjoint_laws_differ_by_one_bit():
 def test_examples(quantity):
     test = doctest.DocTestParser().get_doctest(quantity.__doc__, vars(divergences).copy(), "doc", None, 0)
     assert test.examples and doctest.DocTestRunner().run(test).failed == 0
+
+
+def test_mixtures_on_a_line_are_refused_with_a_reason():
+    covariance = [[[1.0, 2.0], [2.0, 4.0]]]
+    p, q = GaussianMixture([1.0], [[0.0, 0.0]], covariance), GaussianMixture([1.0], [[1.0, 2.0]], covariance)
+    with pytest.raises(NotImplementedError, match="no rule computes kl"):
+        kl(p, q)

@@ -81,3 +81,8 @@ def test_no_signal_no_information():
 def test_large_variances_in_single_precision():
     estimate = minimum_mean_square_error(Gaussian(torch.tensor(0.0), torch.tensor(1e30)), 1e-25)
     assert abs(float(estimate) / (1e30 / (1 + 1e5)) - 1) < 1e-5 and bool(torch.isfinite(estimate.error))
+
+
+def test_a_channel_without_noise_is_refused_with_a_reason():
+    with pytest.raises(NotImplementedError, match="the channel has no noise"):
+        minimum_mean_square_error(Rademacher(), LinearGaussianChannel(1.0, 0.0))
