@@ -9,7 +9,6 @@ import torch
 from infotherm.bounds.bound import Bound, register
 from infotherm.bounds.catalogue import conditions
 from infotherm.bounds.catalogue.claims import claim
-from infotherm.bounds.catalogue.parts import half
 from infotherm.channels import DiscreteChannel, LinearGaussianChannel
 from infotherm.channels.base import Channel
 from infotherm.distributions import Discrete, Gaussian, as_distribution
@@ -52,7 +51,7 @@ def _gibbs(p: Any, q: Any, **options: Any) -> Sides:
 
 
 def _pinsker(p: Any, q: Any, **options: Any) -> Sides:
-    return total_variation(p, q, **options).square(), half(kl(p, q, **options))
+    return total_variation(p, q, **options).square(), kl(p, q, **options) / 2
 
 
 def _bretagnolle_huber(p: Any, q: Any, **options: Any) -> Sides:

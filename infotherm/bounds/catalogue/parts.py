@@ -31,13 +31,6 @@ def rebuilt(e: Estimate, **changes: Any) -> Estimate:
     return Estimate(changes.pop("value", e.value), **(fields | changes))
 
 
-def half(e: Estimate) -> Estimate:
-    """Half of it; a value that is infinite for certain stays so."""
-    certain = e.value.detach().isinf() & e.error.isfinite()
-    halved = e / 2
-    return rebuilt(halved, error=torch.where(certain, 0.0, halved.error)) if bool(certain.any()) else halved
-
-
 def not_negative(e: Estimate) -> Estimate:
     """A number that cannot be negative, lifted to zero where its errors took it below (they are widened by that)."""
     value = e.value
