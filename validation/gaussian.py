@@ -8,6 +8,7 @@ import torch
 
 import infotherm as it
 import infotherm.replica as rp
+from infotherm.core.estimate import exact
 from infotherm.core.verdict import Verdict, decide
 from infotherm.studies import Context, Study
 
@@ -130,7 +131,9 @@ def distance_two_ways(context: Context) -> Verdict:
     distance = it.wasserstein2(it.Gaussian(zero, covariances[:, 0]), it.Gaussian(zero, covariances[:, 1]))
     product = torch.linalg.eigvals(covariances[:, 0] @ covariances[:, 1]).real.sqrt().sum(-1)
     trace = covariances.diagonal(dim1=-2, dim2=-1).sum((-2, -1))
-    return decide(distance.square(), it.Estimate(trace - 2 * product, error=1e-9, units="1"), "==", tolerance=1e-8)
+    return decide(
+        distance.square(), exact(trace - 2 * product, terms=[trace, 2 * product], units="1"), "==", tolerance=1e-8
+    )
 
 
 @study.claim(
@@ -190,7 +193,7 @@ def rate_distortion(context: Context) -> dict[str, Verdict]:
     noisy = it.LinearGaussianChannel(point.channel.matrix(3), point.channel.noise_covariance(3))
     image = noisy.output(source).covariance
     drawn = covariance + image - 2 * (point.channel.matrix(3) @ covariance)
-    error = it.Estimate(drawn.diagonal().sum(), error=1e-12, units="1")
+    error = exact(drawn.diagonal().sum(), terms=[covariance.diagonal().sum(), image.diagonal().sum()], units="1")
     return {
         "distortion": decide(point.distortion, error, "==", tolerance=1e-9),
         "rate": decide(point.rate, it.mutual_information(noisy.joint(source), "x", "y"), "==", tolerance=1e-7),
@@ -257,7 +260,7 @@ def replica_i_mmse(context: Context) -> Verdict:
     solution = rp.solve(_network(1.0, 1.0, 0.25))
     # y = W x + n: the error of W x is what the data explain, tr(W P W^T)/n = (1 - mmse) / snr for x of unit variance
     error_of_image = (1 - solution.mmse) / 4.0
-    return decide(it.Estimate(slope, error=1e-9, units="1"), 0.5 * error_of_image, "==", tolerance=1e-7)
+    return decide(exact(slope, units="1"), 0.5 * error_of_image, "==", tolerance=1e-7)
 
 
 def _network_at(noise: torch.Tensor) -> rp.Network:
@@ -281,6 +284,7 @@ def four_theories(context: Context) -> dict[str, Verdict]:
     produced = th.entropy_production(diffusion, begin, last - first) / n
     gained = (it.entropy(diffusion.marginal(data, last)) - it.entropy(begin)) / n
     replica = rp.solve(_network(1.0, 1.0, last)).entropy - rp.solve(_network(1.0, 1.0, first)).entropy
+    # one draw of the weights at size n: the limit is off by order 1/n, and so is the spread between draws
     finite_size = it.Estimate(0.0, error=4 / n)
     noisy = it.LinearGaussianChannel(eye, last * eye).joint(it.Gaussian.from_factor(weights.new_zeros(n), weights))
     most = tm.gaussian_information_bottleneck(noisy, 1e12).relevance / n

@@ -41,7 +41,7 @@ class ExactReversal:
     process
         An affine process.
     data
-        The law at time 0, Gaussian, mixture or samples.
+        The law at time 0, a Gaussian or a mixture of Gaussians with a density.
     horizon
         The last time, whose marginal is the prior.
 
@@ -171,7 +171,8 @@ def elbo_terms(
     process
         An affine process; q is its law.
     data
-        Law of x_0: anything that can be sampled and whose channel output is known.
+        Law of x_0, with a density (log p(x_0 | x_1) is that of a density): a Gaussian, or anything that can be sampled
+        and whose channel output is known.
     model
         A `ReverseModel`: `.prior` and `.reverse(t0, t1)`; `ExactReversal` and `DenoiserReversal` are two.
     times
@@ -189,7 +190,8 @@ def elbo_terms(
     Raises
     ------
     ValueError
-        For times that do not increase from above 0, an unknown method, or a closed form that does not exist.
+        For data without a density, times that do not increase from above 0, an unknown method, or a closed form that
+        does not exist.
 
     References
     ----------
@@ -204,6 +206,10 @@ def elbo_terms(
     True
     """
     data = as_distribution(data, "data")
+    if data.measure != "lebesgue":
+        raise ValueError(
+            f"data must have a density; got {type(data).__name__}, which has atoms: add noise with a channel"
+        )
     times = require_finite(as_tensor(times, "times"), "times")
     if times.ndim != 1 or len(times) == 0 or not bool((torch.diff(times, prepend=times.new_zeros(1)) > 0).all()):
         raise ValueError(f"times must be a vector that increases from above 0; got {times.tolist()}")

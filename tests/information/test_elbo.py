@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from infotherm.core.verdict import decide
-from infotherm.distributions import Gaussian, GaussianMixture
+from infotherm.distributions import Empirical, Gaussian, GaussianMixture
 from infotherm.information import DenoiserReversal, ExactReversal, elbo_terms, entropy, kl
 from infotherm.information.elbo import bridge
 from infotherm.processes import OrnsteinUhlenbeck, VarianceExploding, VariancePreserving
@@ -89,6 +89,8 @@ def test_refusals():
     model = ExactReversal(process, DATA, 1.0)
     with pytest.raises(ValueError, match="increases from above 0"):
         elbo_terms(process, DATA, model, [0.5, 0.5])
+    with pytest.raises(ValueError, match="data must have a density; got Empirical"):
+        elbo_terms(process, Empirical([[0.0], [1.0]]), model, [0.5])
     with pytest.raises(ValueError, match="method must be"):
         elbo_terms(process, DATA, model, [0.5], method="quadrature")
     with pytest.raises(ValueError, match="no closed form: the data are not Gaussian"):
