@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from infotherm import plots as plots
     from infotherm import processes as processes
     from infotherm import replica as replica
+    from infotherm import testing as testing
     from infotherm import therml as therml
     from infotherm import thermodynamics as thermodynamics
     from infotherm import transport as transport
@@ -55,7 +56,18 @@ if TYPE_CHECKING:
     from infotherm.information import total_variation as total_variation
     from infotherm.transport import wasserstein2 as wasserstein2
 
-_ROOMS = ("bounds", "estimators", "plots", "processes", "replica", "studies", "therml", "thermodynamics", "transport")
+_ROOMS = (
+    "bounds",
+    "estimators",
+    "plots",
+    "processes",
+    "replica",
+    "studies",
+    "testing",
+    "therml",
+    "thermodynamics",
+    "transport",
+)
 
 _HOMES = {
     "channels": "DiscreteChannel LinearGaussianChannel",
