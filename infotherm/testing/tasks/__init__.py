@@ -1,0 +1,9 @@
+"""Tasks: laws with samplers and exactly known numbers, the ground truth of every statistical check.
+
+`names()` lists them, `get(name)` returns a `Task` with `truth` (an Estimate in nats) and `sample(n, generator)`.
+"""
+
+from infotherm.testing.tasks import discrete, gaussian, student, uniform
+from infotherm.testing.tasks.task import Task, get, names
+
+__all__ = ["Task", "discrete", "gaussian", "get", "names", "student", "uniform"]
