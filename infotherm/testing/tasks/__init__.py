@@ -3,7 +3,7 @@
 `names()` lists them, `get(name)` returns a `Task` with `truth` (an Estimate in nats) and `sample(n, generator)`.
 """
 
-from infotherm.testing.tasks import discrete, gaussian, student, uniform
-from infotherm.testing.tasks.task import Task, get, names
+from infotherm.testing.tasks.catalogue import get, names
+from infotherm.testing.tasks.task import Task
 
-__all__ = ["Task", "discrete", "gaussian", "get", "names", "student", "uniform"]
+__all__ = ["Task", "get", "names"]

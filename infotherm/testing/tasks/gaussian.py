@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from infotherm.core.estimate import Estimate
 from infotherm.distributions import Gaussian
 from infotherm.information import mutual_information
-from infotherm.testing.tasks.task import Draw, add, closed_form, normal
+from infotherm.testing.tasks.task import Draw, Task, closed_form, normal
 
 _SOURCE = "Cover and Thomas, Elements of Information Theory (2006), eq. 8.47: I = log(|C_x| |C_y| / |C|) / 2"
 
@@ -70,42 +69,46 @@ _PAIRED = (
     (3, 3, 3.0), (5, 5, 1.0), (10, 10, 0.0), (10, 10, 1.0), (25, 25, 2.0), (50, 50, 1.0), (1, 3, 0.5), (3, 1, 0.5),
     (2, 5, 1.0),
 )  # fmt: skip
+_DENSE = ((1, 1, 0.5), (2, 2, 0.5), (3, 3, 0.5), (5, 5, 0.5), (25, 25, 0.5), (3, 2, 0.9))
+_SPARSE = ((2, 2), (3, 3), (5, 5))
 
-for _dx, _dy, _mi in _PAIRED:
-    add(
-        f"gaussian-{_dx}x{_dy}-{_mi}",
-        "mutual_information",
-        "continuous",
-        (_dx, _dy),
-        draw=paired_draw(_mi, _dx, _dy),
-        find=functools.partial(closed_form, _mi),
-        description=f"standard normal, min(dx, dy) = {min(_dx, _dy)} independent correlated pairs of equal strength",
-        source=_SOURCE,
+
+def family() -> list[Task]:
+    """The Gaussian tasks of mutual information."""
+    laws = {
+        f"gaussian-dense-{dx}x{dy}-{c}": (dx, dense(dx + dy, c), f"all correlations are {c}") for dx, dy, c in _DENSE
+    }
+    laws |= {
+        f"gaussian-sparse-{dx}x{dy}": (dx, two_pairs(dx, dy, 0.8), "two pairs of correlation 0.8") for dx, dy in _SPARSE
+    }
+    laws["gaussian-factor-2x3"] = (2, common_factor(2, 3, 0.5), "one common factor under noise of deviation 0.5")
+    return [_paired(dx, dy, mi) for dx, dy, mi in _PAIRED] + [_of(name, *law) for name, law in laws.items()]
+
+
+def _paired(dx: int, dy: int, mi: float) -> Task:
+    return Task(
+        name=f"gaussian-{dx}x{dy}-{mi}",
+        quantity="mutual_information",
+        data="continuous",
         gaussian=True,
+        dims=(dx, dy),
+        description=f"standard normal, {min(dx, dy)} independent correlated pairs of equal strength",
+        source=_SOURCE,
+        draw=paired_draw(mi, dx, dy),
+        find=lambda: closed_form(mi),
     )
 
-_COVARIANCES = {
-    "gaussian-dense-1x1": (dense(2, 0.5), 1, "all correlations are 0.5"),
-    "gaussian-dense-2x2": (dense(4, 0.5), 2, "all correlations are 0.5"),
-    "gaussian-dense-3x3": (dense(6, 0.5), 3, "all correlations are 0.5"),
-    "gaussian-dense-5x5": (dense(10, 0.5), 5, "all correlations are 0.5"),
-    "gaussian-dense-25x25": (dense(50, 0.5), 25, "all correlations are 0.5"),
-    "gaussian-dense-3x2-strong": (dense(5, 0.9), 3, "all correlations are 0.9"),
-    "gaussian-sparse-2x2": (two_pairs(2, 2, 0.8), 2, "two pairs of correlation 0.8, the rest independent"),
-    "gaussian-sparse-3x3": (two_pairs(3, 3, 0.8), 3, "two pairs of correlation 0.8, the rest independent"),
-    "gaussian-sparse-5x5": (two_pairs(5, 5, 0.8), 5, "two pairs of correlation 0.8, the rest independent"),
-    "gaussian-factor-2x3": (common_factor(2, 3, 0.5), 2, "one common factor under noise of deviation 0.5"),
-}
 
-for _name, (_covariance, _dx, _what) in _COVARIANCES.items():
-    add(
-        _name,
-        "mutual_information",
-        "continuous",
-        (_dx, len(_covariance) - _dx),
-        draw=joint_draw(_covariance, _dx, len(_covariance) - _dx),
-        find=functools.partial(information, _covariance, _dx),
-        description=f"Gaussian: {_what}",
-        source=_SOURCE,
+def _of(name: str, dx: int, covariance: Tensor, what: str) -> Task:
+    dims = (dx, len(covariance) - dx)
+    return Task(
+        name=name,
+        quantity="mutual_information",
+        data="continuous",
         gaussian=True,
+        dims=dims,
+        description=f"Gaussian: {what}",
+        source=_SOURCE,
+        draw=joint_draw(covariance, *dims),
+        find=lambda: information(covariance, dx),
     )

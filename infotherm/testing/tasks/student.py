@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from infotherm.core.estimate import Estimate
 from infotherm.testing.tasks.gaussian import dense, information, two_pairs
-from infotherm.testing.tasks.task import Draw, add, closed_form, normal
+from infotherm.testing.tasks.task import Draw, Task, closed_form, normal
 
 _SOURCE = (
     "Arellano-Valle, Contreras-Reyes, Genton, Scand. J. Stat. 40 (2013) 42; "
@@ -76,15 +75,20 @@ def dispersion_of(sort: str, dx: int, dy: int) -> Tensor:
     return dense(dx + dy, 0.5) if sort == "dense" else two_pairs(dx, dy, 0.8)
 
 
-for _sort, _dx, _dy, _degrees in _CASES:
-    _dispersion = dispersion_of(_sort, _dx, _dy)
-    add(
-        f"student-{_sort}-{_dx}x{_dy}-dof{_degrees}",
-        "mutual_information",
-        "continuous",
-        (_dx, _dy),
-        draw=student_draw(_dispersion, _degrees, _dx, _dy),
-        find=functools.partial(student_information, _dispersion, _degrees, _dx),
-        description=f"Student-t of {_degrees} degrees of freedom, {_sort} dispersion",
+def family() -> list[Task]:
+    """The Student-t tasks of mutual information."""
+    return [_of(*case) for case in _CASES]
+
+
+def _of(sort: str, dx: int, dy: int, degrees: int) -> Task:
+    dispersion = dispersion_of(sort, dx, dy)
+    return Task(
+        name=f"student-{sort}-{dx}x{dy}-dof{degrees}",
+        quantity="mutual_information",
+        data="continuous",
+        dims=(dx, dy),
+        description=f"Student-t of {degrees} degrees of freedom, {sort} dispersion",
         source=_SOURCE,
+        draw=student_draw(dispersion, degrees, dx, dy),
+        find=lambda: student_information(dispersion, degrees, dx),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ Draw = Callable[..., tuple[Tensor, ...]]
 _ARGUMENTS = {"entropy": 1, "mutual_information": 2, "conditional_mutual_information": 3, "kl": 2}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Task:
     """A law that can be sampled and whose `quantity` is known.
 
@@ -64,12 +63,20 @@ class Task:
     name: str
     quantity: str
     data: str
-    gaussian: bool
+    gaussian: bool = False
     dims: tuple[int, ...]
     description: str
     source: str
     draw: Draw = field(repr=False)
     find: Callable[[], Estimate] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self.quantity not in QUANTITIES or self.data not in DATA:
+            raise ValueError(
+                f"quantity must be of {QUANTITIES} and data of {DATA}; got {self.quantity!r} and {self.data!r}"
+            )
+        if len(self.dims) != _ARGUMENTS[self.quantity]:
+            raise ValueError(f"dims must have {_ARGUMENTS[self.quantity]} entries for {self.quantity}; got {self.dims}")
 
     @cached_property
     def truth(self) -> Estimate:
@@ -120,76 +127,6 @@ class Task:
         if any(isinstance(size, bool) or int(size) != size or size < 1 for size in sizes):
             raise ValueError(f"n must be at least 1; got {n}")
         return tuple(int(size) for size in sizes)
-
-
-_TASKS: dict[str, Task] = {}
-
-
-def add(
-    name: str,
-    quantity: str,
-    data: str,
-    dims: tuple[int, ...],
-    *,
-    draw: Draw,
-    find: Callable[[], Estimate],
-    description: str,
-    source: str,
-    gaussian: bool = False,
-) -> Task:
-    """Registers a task under its name.
-
-    Raises
-    ------
-    ValueError
-        For a name that is taken, an unknown quantity or sort of data, or a number of arguments that does not fit.
-    """
-    if name in _TASKS:
-        raise ValueError(f"there is a task {name!r} already")
-    if quantity not in QUANTITIES or data not in DATA:
-        raise ValueError(f"quantity must be of {QUANTITIES} and data of {DATA}; got {quantity!r} and {data!r}")
-    if len(dims) != _ARGUMENTS[quantity]:
-        raise ValueError(f"dims must have {_ARGUMENTS[quantity]} entries for {quantity}; got {dims}")
-    _TASKS[name] = Task(name, quantity, data, gaussian, dims, description, source, draw, find)
-    return _TASKS[name]
-
-
-def get(name: str) -> Task:
-    """The task of this name.
-
-    Raises
-    ------
-    KeyError
-        For an unknown name; the message lists the nearest ones.
-
-    Examples
-    --------
-    >>> get("uniform-noise-0.1").truth
-    1.70944 +- 4e-15 nat  exact  closed-form
-    """
-    if name not in _TASKS:
-        near = difflib.get_close_matches(name, _TASKS, n=3, cutoff=0.3)
-        raise KeyError(f"there is no task {name!r}; the nearest are {', '.join(near) or 'none'}, see tasks.names()")
-    return _TASKS[name]
-
-
-def names(quantity: str | None = None, data: str | None = None) -> list[str]:
-    """The names of all tasks, or of those of one quantity and one sort of data.
-
-    Raises
-    ------
-    ValueError
-        For an unknown quantity or sort of data.
-
-    Examples
-    --------
-    >>> names("mutual_information", "discrete")[:2]
-    ['symmetric-channel-2-0.11', 'symmetric-channel-4-0.3']
-    """
-    for argument, given, known in (("quantity", quantity, QUANTITIES), ("data", data, DATA)):
-        if given is not None and given not in known:
-            raise ValueError(f"{argument} must be one of {', '.join(known)}; got {given!r}")
-    return [name for name, task in _TASKS.items() if quantity in (None, task.quantity) and data in (None, task.data)]
 
 
 def closed_form(value: float, error: float | None = None, **info: Any) -> Estimate:

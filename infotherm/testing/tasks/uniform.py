@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 import torch
 from torch import Tensor
 
-from infotherm.testing.tasks.task import Draw, add, closed_form, uniform
+from infotherm.testing.tasks.task import Draw, Task, closed_form, uniform
 
 _SOURCE = "Y has a trapezoidal density: h(Y) - log(2 e); Czyz et al., Beyond Normal, NeurIPS 2023, appendix"
 
@@ -36,14 +35,22 @@ def uniform_noise_draw(width: float, dim: int) -> Draw:
     return draw
 
 
-for _width, _dim in ((0.02, 1), (0.1, 1), (0.5, 1), (0.75, 1), (2.0, 1), (0.3, 2), (0.75, 3)):
-    add(
-        f"uniform-noise-{_width}" + (f"-{_dim}x{_dim}" if _dim > 1 else ""),
-        "mutual_information",
-        "continuous",
-        (_dim, _dim),
-        draw=uniform_noise_draw(_width, _dim),
-        find=functools.partial(closed_form, _dim * uniform_noise_information(_width)),
-        description=f"{_dim} independent x uniform on [0, 1], y = x + noise uniform on [-{_width}, {_width}]",
+_CASES = ((0.02, 1), (0.1, 1), (0.5, 1), (0.75, 1), (2.0, 1), (0.3, 2), (0.75, 3))
+
+
+def family() -> list[Task]:
+    """The tasks of additive uniform noise."""
+    return [_of(width, dim) for width, dim in _CASES]
+
+
+def _of(width: float, dim: int) -> Task:
+    return Task(
+        name=f"uniform-noise-{width}" + (f"-{dim}x{dim}" if dim > 1 else ""),
+        quantity="mutual_information",
+        data="continuous",
+        dims=(dim, dim),
+        description=f"{dim} independent x uniform on [0, 1], y = x + noise uniform on [-{width}, {width}]",
         source=_SOURCE,
+        draw=uniform_noise_draw(width, dim),
+        find=lambda: closed_form(dim * uniform_noise_information(width)),
     )
