@@ -7,16 +7,29 @@ import functools
 from collections.abc import Mapping
 
 from infotherm.estimators.tags import DATA, QUANTITIES
-from infotherm.testing.tasks import discrete, gaussian, images, mixed, student, uniform
+from infotherm.testing.tasks import (
+    conditional,
+    curved,
+    discrete,
+    divergences,
+    entropies,
+    gaussian,
+    images,
+    mixed,
+    student,
+    uniform,
+)
 from infotherm.testing.tasks.task import Task
 
 
 @functools.cache
 def _catalogue() -> Mapping[str, Task]:
     found: dict[str, Task] = {}
-    for family in (gaussian, student, uniform, discrete, mixed):
-        _include(found, family.family())
+    for module in (gaussian, student, uniform, curved, discrete, mixed):
+        _include(found, module.family())
     _include(found, images.family(found))
+    for module in (conditional, entropies, divergences):
+        _include(found, module.family())
     return found
 
 
