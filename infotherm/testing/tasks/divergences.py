@@ -87,7 +87,7 @@ def _other() -> list[Task]:
             "two-peaks-gaussian",
             two_peaks,
             laws.affine_normal([0.0], 5 * one),
-            certified(math.log(10 * math.pi) / 2 + 0.5 - entropy),
+            closed_form(math.log(10 * math.pi) / 2 + 0.5 - entropy),
             "0.5 N(-2, 1) + 0.5 N(2, 1) from the Gaussian of its moments",
             source=f"log(2 pi e v) / 2 - h; h by {_ARB}",
         ),

@@ -24,8 +24,9 @@ def gaussian_entropy(covariance: Tensor) -> float:
 
 
 def student_entropy(degrees: float, dispersion: Tensor) -> float:
-    """h of a Student-t: log|C| / 2 - log[Gamma((v+d)/2) / (Gamma(v/2) (v pi)^(d/2))] + (v+d)/2 [psi((v+d)/2) - psi(v/2)].
+    """h of a Student-t with dispersion C and v degrees of freedom, in nats.
 
+    log|C| / 2 - log[Gamma((v+d)/2) / (Gamma(v/2) (v pi)^(d/2))] + (v+d)/2 [psi((v+d)/2) - psi(v/2)];
     Arellano-Valle, Contreras-Reyes, Genton, Scand. J. Stat. 40 (2013) 42.
     """
     dim = len(dispersion)
