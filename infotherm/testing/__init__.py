@@ -1,9 +1,9 @@
 """Property-testing of estimators: laws that every estimator must obey, data with exactly known information, adapters.
 
 `check_estimator(estimator)` puts an estimator (ours, or a stranger's through `as_estimator`) through the laws and
-returns a report; `parametrize_with_laws([...])` turns the same laws into pytest cases; `tasks` are the ground truths and
-`strategies` draw distributions for hypothesis. Names are loaded when first used: neither pytest nor hypothesis is needed
-until it is asked for, and importing the pytest plugin does not import torch.
+returns a report; `parametrize_with_laws([...])` turns the same laws into pytest cases; `tasks` are the ground truths
+and `strategies` draw distributions for hypothesis. Names are loaded when first used: neither pytest nor hypothesis is
+needed until it is asked for, and the pytest plugin is loaded without torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from infotherm.testing.law import Law as Law
     from infotherm.testing.law import Skipped as Skipped
     from infotherm.testing.law import Trial as Trial
-    from infotherm.testing.law import law as law
     from infotherm.testing.parametrize import parametrize_with_laws as parametrize_with_laws
     from infotherm.testing.report import LawResult as LawResult
     from infotherm.testing.report import Report as Report
@@ -33,7 +32,7 @@ _ROOMS = ("laws", "strategies", "tasks")
 _HOMES = {
     "adapters": "FunctionEstimator as_estimator",
     "conformance": "check_estimator",
-    "law": "Broken Law Skipped Trial law",
+    "law": "Broken Law Skipped Trial",
     "parametrize": "parametrize_with_laws",
     "report": "LawResult Report",
     "subject": "Subject",

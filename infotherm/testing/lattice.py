@@ -1,5 +1,7 @@
-"""Samples on which exact laws can be tried without rounding: multiples of 2^-24, so that shifts, sign changes and powers
-of two act on them exactly, and the comparison of two numbers that must agree."""
+"""Samples on which exact laws can be tried without rounding, and the comparison of two numbers that must agree.
+
+The samples are multiples of 2^-24: shifts, changes of sign and powers of two act on them exactly.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from infotherm.testing.law import Law, registered
 
-for _file in ("exact_laws", "statistical_laws", "bound_laws", "robustness_laws"):
+for _file in ("exact_laws", "conduct_laws", "statistical_laws", "bound_laws", "robustness_laws"):
     if find_spec(f"infotherm.testing.{_file}"):
         import_module(f"infotherm.testing.{_file}")
 
@@ -51,7 +51,7 @@ def select(quantity: str, patterns: Iterable[str] | str | None = None) -> list[L
     Raises
     ------
     UnknownLaw
-        For a name or a glob that no law of this quantity has.
+        For a name or a glob that no law has, or when no law of this quantity is left.
     """
     known = registered()
     if patterns is None:
@@ -61,10 +61,12 @@ def select(quantity: str, patterns: Iterable[str] | str | None = None) -> list[L
         if pattern in known:
             chosen.add(pattern)
             continue
-        matches = fnmatch.filter(names(quantity), pattern)
+        matches = fnmatch.filter(known, pattern)
         if not matches:
             get(pattern)
-        chosen.update(matches)
+        chosen.update(name for name in matches if quantity in known[name].quantities)
+    if not chosen:
+        raise UnknownLaw(f"no law of {quantity} is among {patterns!r}; they are {', '.join(names(quantity))}")
     return [law for law in known.values() if law.name in chosen]
 
 

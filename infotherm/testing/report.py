@@ -146,47 +146,6 @@ class Report:
         )
 
 
-_PAGE = """\
-{% if page %}<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ report.name }}: {{ report.summary }}</title>
-</head>
-<body style="margin: 0; background: #f6f7f9; color: #1f242b;">
-<main style="max-width: 1120px; margin: 0 auto; padding: 28px 24px 64px;">
-{% endif %}
-<div class="infotherm-report">
-<style>
-.infotherm-report { font: 14px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-.infotherm-report h1 { font-size: 20px; margin: 0; }
-.infotherm-report p { margin: 2px 0 14px; opacity: .75; }
-.infotherm-report table { border-collapse: collapse; width: 100%; }
-.infotherm-report th, .infotherm-report td { text-align: left; vertical-align: top; padding: 5px 12px 5px 0;
-  border-top: 1px solid rgba(128, 128, 128, .3); overflow-wrap: anywhere; }
-.infotherm-report code { font: 12.5px ui-monospace, "SF Mono", "DejaVu Sans Mono", Menlo, monospace; white-space: nowrap; }
-.infotherm-report small { display: block; opacity: .7; }
-.infotherm-report b { white-space: nowrap; }
-</style>
-<h1>{{ report.name }}: {{ report.quantity | replace("_", " ") }}</h1>
-<p>{{ report.summary }}. Budget {{ report.budget }}, seed {{ report.seed }}, false-alarm level {{ "%g" | format(report.level) }}.</p>
-<table>
-<thead><tr><th>Status</th><th>Law</th><th>Statement and evidence</th></tr></thead>
-<tbody>
-{% for result in report.results %}
-<tr><td><b style="color: {{ colours[result.status] }}">{{ marks[result.status] }} {{ result.status }}</b></td>
-<td><code>{{ result.law }}</code><small>{{ result.sort }}</small></td>
-<td>{{ result.statement }}<small>{{ result.source }}</small>{{ result.reason }}</td></tr>
-{% endfor %}
-</tbody>
-</table>
-</div>
-{% if page %}</main>
-</body>
-</html>
-{% endif %}
-"""
 _MARKS = {"passed": "\N{CHECK MARK}", "failed": "\N{BALLOT X}", "expected": "\N{BALLOT X}", "skipped": "\N{EN DASH}"}
 _COLOURS = {"passed": "#1a7f4b", "failed": "#c2303a", "expected": "#a36a00", "skipped": "#6b7280"}
 
@@ -194,5 +153,11 @@ _COLOURS = {"passed": "#1a7f4b", "failed": "#c2303a", "expected": "#a36a00", "sk
 def _rendered(report: Report, *, page: bool) -> str:
     import jinja2
 
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(_PAGE).render(report=report, page=page, marks=_MARKS, colours=_COLOURS)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    template = environment.get_template("report.html")
+    return template.render(report=report, page=page, marks=_MARKS, colours=_COLOURS)
