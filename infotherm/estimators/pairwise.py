@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +15,7 @@ from infotherm.core.linalg import logdet, logdet_error, symmetrise_checked, whit
 from infotherm.core.rounding import rounding_error
 from infotherm.core.tensors import as_tensor, require_finite
 from infotherm.estimators.base import as_samples, stream_of_samples
+from infotherm.estimators.diagnostics import distrusted
 from infotherm.estimators.pairwise_sums import PairwiseSums, log_kernel_means, pairwise_sums
 from infotherm.estimators.tags import Tags
 
@@ -169,9 +169,8 @@ class KolchinskyTracey:
             info["kernel_variance"] = kernel
         stream = (stream_of_samples(samples),)
         if n < _FEWEST:
-            return _distrusted(
-                upper, stream, info, f"{n} samples are too few to say anything of the law they come from"
-            )
+            value = replace(upper, streams=stream, info=info)
+            return distrusted("KolchinskyTracey", value, f"{n} samples are too few to speak of the law they come from")
         reach = 2 * (math.log(n) + 40 - min(0.0, float(sums.full.logsumexp(0).amin())))
         rounding = white.log_kernel_error(reach) + sums.full_error + dim * _EPS * reach
         others = sums.full.logsumexp(0)
@@ -194,7 +193,9 @@ class KolchinskyTracey:
             info=info,
         )
         if carried_by_one(others):
-            return _distrusted(value, stream, info, "one sample carries most of the spread: heavy tails or an outlier")
+            return distrusted(
+                "KolchinskyTracey", value, "one sample carries most of the spread: heavy tails or an outlier"
+            )
         return value
 
 
@@ -305,17 +306,3 @@ def carried_by_one(terms: Tensor) -> bool:
     """
     squares = (terms - terms.mean()).square()
     return float(squares.amax()) > (0.2 + 25 / len(terms)) * float(squares.sum())
-
-
-def _distrusted(bound: Estimate, stream: tuple[str, ...], info: dict[str, Any], reason: str) -> Estimate:
-    """The same number, marked as one that decides nothing."""
-    warnings.warn(f"KolchinskyTracey: {reason}; the result is of kind 'unknown'", stacklevel=4)
-    return Estimate(
-        bound.value,
-        stderr=bound.stderr,
-        error=bound.error,
-        kind="unknown",
-        method="sample-based",
-        streams=stream,
-        info={**info, "warning": reason},
-    )

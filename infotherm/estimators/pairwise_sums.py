@@ -73,7 +73,9 @@ def pairwise_sums(x: Tensor, *, single: bool = False, tolerance: float = 1e-3) -
     centred = x - x.mean(0)
     if not bool(centred.isfinite().all()):
         raise ValueError("x must be finite in units of the noise; its spread overflows")
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(0)).to(x.device)  # data may come sorted
+    # groups at random, but not by the order in which the points came
+    mixed = torch.randperm(n, generator=torch.Generator().manual_seed(0)).to(x.device)
+    order = x[:, 0].argsort(stable=True)[mixed]
     z = centred[order] * (math.sqrt(_BITS_PER_NAT) / 2)
     reach = float(z.square().sum(1).amax()) / 2
     dtype, arithmetic = torch.float64, "differences"
