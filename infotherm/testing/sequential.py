@@ -138,7 +138,9 @@ def rate_test(draw: Callable[[int], bool | None], allowed: float, *, level: floa
         if bets.refuted:
             break
         if i + 1 in looks:
-            left = most * (i + 1 - declined) / (i + 1)
+            if not bets.trials:
+                break  # always declined
+            left = most * bets.trials / (i + 1)
             rate = (bets.hits + 1) / (bets.trials + 2)
             hopeful = min(1.0, rate + 3 * math.sqrt(rate * (1 - rate) / (bets.trials + 2)))
             if trials_needed(hopeful, allowed, level) > left:
@@ -147,7 +149,7 @@ def rate_test(draw: Callable[[int], bool | None], allowed: float, *, level: floa
 
 
 class Reading(NamedTuple):
-    """One replication: its deviation from the claimed mean, and by how much it may lie above and below (inf: freely)."""
+    """One replication: its deviation from the claimed mean, and how far it may lie above and below (inf: freely)."""
 
     deviation: float
     above: float = 0.0
@@ -173,7 +175,7 @@ class Mean:
     def __str__(self) -> str:
         text = (
             f"mean deviation {self.deviation:+.3g} +- {self.stderr:.1g} nat in {self.trials} replications"
-            f" (allowed {self.slack:.3g})"
+            f" ({'allowed' if math.isinf(self.slack) else f'allowed {self.slack:.3g}'})"
         )
         if self.declined:
             text += f", {self.declined} declined"
@@ -270,7 +272,7 @@ def mean_test(draw: Callable[[int], Reading | None], *, level: float, most: int)
 def _hopeful(readings: list[Reading], level: float, left: float) -> bool:
     """Whether what was seen, read in favour of an effect, can still come to suffice."""
     if len(readings) < 2:
-        return True
+        return bool(readings)  # nothing when always declined
     for excesses in ([r.deviation - r.above for r in readings], [-r.deviation - r.below for r in readings]):
         mean, spread = _moments(excesses)
         if mean == -math.inf:

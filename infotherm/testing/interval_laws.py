@@ -1,0 +1,94 @@
+"""Laws of what an estimator says of its own uncertainty: intervals that cover, p-values that are uniform."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from infotherm.testing.law import Broken, Skipped, Trial, law
+from infotherm.testing.replication import Replications, across, most_replications, number_of_samples
+from infotherm.testing.sequential import Rate, rate_test
+from infotherm.testing.situations import Situation, independent, references
+from infotherm.testing.subject import Subject
+
+_INFORMATION = ("mutual_information", "conditional_mutual_information")
+_ALL = ("entropy", *_INFORMATION, "kl")
+MISSES = 0.07  # of intervals that are to hold the truth in 95 %
+_P_VALUES = ((0.01, 0.03), (0.05, 0.08), (0.5, 0.55))  # (u, allowed probability of p <= u)
+
+
+@law(
+    "interval-coverage",
+    statement="intervals stated to hold the truth in 95 % of the cases miss it in at most 7 %",
+    source="the definition of a confidence interval (Neyman, Phil. Trans. R. Soc. A 236, 333, 1937)",
+    sort="statistical",
+    quantities=_ALL,
+)
+def interval_coverage(subject: Subject, trial: Trial) -> str:
+    """References and, for informations, independence; the side that a bound leaves open always holds the truth."""
+    if not subject.tags.states_error:
+        raise Skipped("it states no error")
+    cases = references(subject)
+    if subject.quantity in _INFORMATION:
+        cases = cases + independent(subject)
+    if subject.tags.trains:
+        cases = cases[:1]
+    n, widths = number_of_samples(subject), []
+
+    def judge(situation: Situation) -> Rate:
+        replications = Replications(subject, trial, situation.name)
+
+        def draw(_: int) -> bool | None:
+            estimate = replications.ask(*situation.draw(n, replications.generator))
+            if estimate is None:
+                return None
+            low, high = (float(end) for end in estimate.interval(0.95))
+            widths.append(high - low)
+            return not low - situation.error <= situation.truth <= high + situation.error
+
+        most = most_replications(subject, trial, 256, 4096)
+        return rate_test(draw, MISSES, level=trial.level / len(cases), most=most)
+
+    text = across(cases, lambda situation: situation.name, judge)
+    width = np.median([w for w in widths if math.isfinite(w)] or [math.inf])
+    return f"missed at N = {n}, {text}; median width {width:.2g} nat"
+
+
+@law(
+    "p-value-uniformity",
+    statement="where nothing is shared, P(p <= u) <= u, and half of the p-values lie above 1/2",
+    source="the definition of a p-value",
+    sort="statistical",
+    quantities=_INFORMATION,
+)
+def p_value_uniformity(subject: Subject, trial: Trial) -> str:
+    """How often info["p_value"] is at most 0.01, 0.05, 0.5, and how often it is above 0.5."""
+    case = independent(subject)[0]
+    n = number_of_samples(subject)
+    first = Replications(subject, trial, "look").ask(*case.draw(n, trial.generator("look")))
+    if first is None or "p_value" not in first.info:
+        raise Skipped('it gives no p-value (info["p_value"])')
+    claims = [(u, allowed, True) for u, allowed in _P_VALUES] + [(0.5, 0.6, False)]
+    most = most_replications(subject, trial, 256, 4096)
+    replications = Replications(subject, trial, "p-values")
+    found: list[float | None] = []
+
+    def p_value(i: int) -> float | None:
+        while len(found) <= i:  # one set of replications serves all claims
+            estimate = replications.ask(*case.draw(n, replications.generator))
+            found.append(None if estimate is None else float(estimate.info["p_value"]))
+            if found[-1] is not None and not 0 <= found[-1] <= 1:
+                raise Broken(f"a p-value lies in [0, 1]; got {found[-1]}")
+        return found[i]
+
+    def judge(claim: tuple[float, float, bool]) -> Rate:
+        u, allowed, below = claim
+
+        def draw(i: int) -> bool | None:
+            p = p_value(i)
+            return None if p is None else (p <= u) == below
+
+        return rate_test(draw, allowed, level=trial.level / len(claims), most=most)
+
+    return across(claims, lambda claim: f"p {'<=' if claim[2] else '>'} {claim[0]}", judge)
