@@ -220,13 +220,14 @@ def as_estimate(
             break
     value, stderr = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     number = _number(value, name)
-    size = 0.0 if stderr is None else _number(stderr, f"the standard error of {name}")
-    if not size >= 0:
+    size = math.nan if stderr is None else _number(stderr, f"the standard error of {name}")
+    if size < 0:
         raise TypeError(f"the standard error of {name} must be >= 0; got {size}")
+    stated = not math.isnan(size)
     estimate = Estimate(
         torch.tensor(number, dtype=torch.float64),
-        stderr=size,
-        error=math.inf if stderr is None else 0.0,
+        stderr=size if stated else 0.0,
+        error=0.0 if stated else math.inf,
         kind=kind,
         method="sample-based",
         units=units,
@@ -301,5 +302,7 @@ def _name_of(fn: Any, options: Mapping[str, Any] | None = None) -> str:
     name = getattr(fn, "__name__", None)
     if name is None:
         shown = repr(fn)
-        return shown if is_dataclass(fn) and len(shown) <= _LONGEST_NAME else type(fn).__name__
+        if is_dataclass(fn) and len(shown) <= _LONGEST_NAME:
+            return shown
+        name = type(fn).__name__
     return f"{name}({', '.join(f'{key}={value!r}' for key, value in settings.items())})" if settings else name

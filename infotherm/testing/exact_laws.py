@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from infotherm.estimators.tags import QUANTITIES
-from infotherm.testing.lattice import Samples, evidence, same_number, samples
+from infotherm.testing.lattice import Samples, evidence, few_calls, same_number, samples
 from infotherm.testing.law import Skipped, Trial, law
 from infotherm.testing.subject import Subject
 
@@ -37,6 +37,8 @@ def _tried(subject: Subject, trial: Trial, tag: str, variants: Callable[[Samples
     for words, arrays, shift in variants(data):
         added = shift if subject.quantity == "entropy" else 0.0
         differences.append(same_number(subject, data.arrays, arrays, words, shift=added))
+        if few_calls(subject, trial):
+            break
     return evidence(differences, f"under {len(differences)} transformation(s) the number")
 
 

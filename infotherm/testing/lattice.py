@@ -44,6 +44,11 @@ def number_of_samples(subject: Subject, trial: Trial, least: int = 200) -> int:
     return max(subject.tags.least_samples, 3 * least if trial.full and not subject.tags.trains else least)
 
 
+def few_calls(subject: Subject, trial: Trial) -> bool:
+    """Whether calls are dear: one variant of a law then has to do."""
+    return subject.tags.trains and not trial.full
+
+
 def samples(subject: Subject, trial: Trial, *, n: int | None = None, purpose: str = "samples") -> Samples:
     """Dependent samples of the sort that the estimator takes; the same for every law of one run."""
     n = number_of_samples(subject, trial) if n is None else n

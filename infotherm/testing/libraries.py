@@ -52,12 +52,8 @@ def convention_of(function: Callable[..., Any], quantity: str, options: Mapping[
     library = home.partition(".")[0]
     if library == "sklearn" and name in ("mutual_info_regression", "mutual_info_classif"):
         return _scikit_learn(name, settings)
-    if library == "dit" and name in ("total_correlation_ksg", "_total_correlation_ksg_scipy"):
-        return Convention(_dit_total_correlation, "bit")
-    if library == "dit" and name == "_total_correlation_ksg_sklearn":
-        return Convention(_dit_total_correlation, "bit")
     if library == "dit":
-        return Convention(_plain, "bit", {"data": ("discrete",)} if name.startswith("entropy_") else {})
+        return _dit(name, settings)
     if library == "infomeasure":
         return Convention(_infomeasure, _infomeasure_units(options))
     if library in ("npeet", "npeet_plus"):
@@ -109,9 +105,41 @@ def _scikit_learn_call(function: Callable[..., Any], arrays: Arrays, options: Ma
     return function(x, y[:, 0], **options)
 
 
-def _dit_total_correlation(function: Callable[..., Any], arrays: Arrays, options: Mapping[str, Any]) -> Any:
+def _dit(name: str, settings: Mapping[str, Any]) -> Convention:
+    if next(iter(settings), "") in ("dist", "dist1"):  # exact measures of distributions: plug-in of the counts
+        return Convention(_dit_plug_in, "bit", {"data": ("discrete",)})
+    if "total_correlation_ksg" in name:
+        return Convention(_dit_total_correlation, "bit")
+    return Convention(_plain, "bit", {"data": ("discrete",)} if name.startswith("entropy_") else {})
+
+
+def _dit_plug_in(function: Callable[..., Any], arrays: Arrays, options: Mapping[str, Any]) -> Any:
+    def counted(samples: np.ndarray) -> Any:
+        if not np.isfinite(samples).all():
+            raise ValueError("labels must be numbers; got NaN")
+        symbols, counts = np.unique(samples, axis=0, return_counts=True)
+        return sys.modules["dit"].Distribution([tuple(row) for row in symbols.tolist()], counts / len(samples))
+
+    accepted = _defaults(function)
+    if "dist2" in accepted:
+        return function(*map(counted, arrays), **options)
+    joint = counted(np.hstack(arrays))
+    if len(arrays) == 1:
+        return function(joint, **options)
+    x, y, *given = _columns(arrays)
+    if "rvs_X" in accepted:
+        return function(joint, x, y, **options)
+    return function(joint, [x, y], *given, **options)
+
+
+def _columns(arrays: Arrays) -> list[list[int]]:
+    """Which columns each argument has in the table of all of them."""
     ends = np.cumsum([0, *(array.shape[1] for array in arrays)]).tolist()
-    columns = [list(range(start, stop)) for start, stop in zip(ends, ends[1:], strict=False)]
+    return [list(range(start, stop)) for start, stop in zip(ends, ends[1:], strict=False)]
+
+
+def _dit_total_correlation(function: Callable[..., Any], arrays: Arrays, options: Mapping[str, Any]) -> Any:
+    columns = _columns(arrays)
     given = columns[2] if len(columns) == 3 else None
     return function(np.hstack(arrays), columns[:2], given, **options)
 
