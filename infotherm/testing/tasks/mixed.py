@@ -67,7 +67,7 @@ def zero_inflated_poisson_information(p: float) -> float:
         int_p^1 w log w dw / (1 - p) - q log q = -(1 + p) / 4 - p^2 log(p) / (2 (1 - p)) - q log q.
 
     The source prints (1 - p) (2 log 2 - gamma - sum_k log(k) 2^-k), which holds for p = 0 only: it takes for granted
-    that a zero shows where it comes from. At p = 0.15 it is 0.2560580577, the truth 0.2297759585.
+    that a zero shows where it comes from. At p = 0.15 it is 0.2560580573, the truth 0.2297759585.
 
     Examples
     --------
