@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -20,29 +19,28 @@ from infotherm.testing.replication import (
     tolerance_of,
 )
 from infotherm.testing.sequential import Mean, Rate, Reading, mean_test, rate_test
-from infotherm.testing.situations import Situation, independent, normal, references
+from infotherm.testing.situations import independent, normal, references, sample
 from infotherm.testing.subject import Subject
+from infotherm.testing.tasks import Task
 
 _INFORMATION = ("mutual_information", "conditional_mutual_information")
 _ALL = ("entropy", *_INFORMATION, "kl")
 
 
-def _name(situation: Situation) -> str:
-    return situation.name
+def _name(task: Task) -> str:
+    return task.name
 
 
-def _mean_near(
-    subject: Subject, trial: Trial, situation: Situation, cases: int, n: int | tuple[int, int], most: int
-) -> Mean:
+def _mean_near(subject: Subject, trial: Trial, task: Task, cases: int, n: int | tuple[int, int], most: int) -> Mean:
     """Whether the mean estimate lies within what is stated, or within the tolerance of a bare number."""
-    replications = Replications(subject, trial, f"{situation.name} {n}")
+    replications = Replications(subject, trial, f"{task.name} {n}")
 
     def draw(_: int) -> Reading | None:
-        arrays = situation.draw(n, replications.generator)
-        tolerance = tolerance_of(subject.quantity, situation, arrays)
-        if subject.tags.clips_at_zero and situation.truth == 0:
+        arrays = sample(task, n, replications.generator)
+        tolerance = tolerance_of(task, arrays)
+        if subject.tags.clips_at_zero and float(task.truth) == 0:
             tolerance *= 3  # the mean of what is left of a symmetric error
-        return reading(subject, replications.ask(*arrays), situation.truth, situation.error, tolerance)
+        return reading(subject, replications.ask(*arrays), task.truth, tolerance)
 
     return mean_test(draw, level=trial.level / cases, most=most)
 
@@ -134,11 +132,11 @@ def no_clipping(subject: Subject, trial: Trial) -> str:
         raise Skipped("counts of symbols can give zero without clipping")
     n, most = number_of_samples(subject), most_replications(subject, trial, 128, 512)
 
-    def judge(situation: Situation) -> Rate:
-        replications = Replications(subject, trial, situation.name)
+    def judge(task: Task) -> Rate:
+        replications = Replications(subject, trial, task.name)
 
         def draw(_: int) -> bool | None:
-            estimate = replications.ask(*situation.draw(n, replications.generator))
+            estimate = replications.ask(*sample(task, n, replications.generator))
             return None if estimate is None else abs(float(estimate)) < 1e-9
 
         return rate_test(draw, 0.1, level=trial.level / len(cases), most=most)
@@ -162,20 +160,18 @@ def consistency(subject: Subject, trial: Trial) -> str:
     sizes = (least, 4 * least, 16 * least)
     errors: dict[int, list[float]] = {n: [] for n in sizes}
 
-    def judge(situation: Situation) -> Rate:
-        replications = Replications(subject, trial, situation.name)
+    def judge(task: Task) -> Rate:
+        replications = Replications(subject, trial, task.name)
 
         def error_at(n: int) -> tuple[float, float] | None:
-            arrays = situation.draw(n, replications.generator)
+            arrays = sample(task, n, replications.generator)
             estimate = replications.ask(*arrays)
             if estimate is None:
                 return None
-            size = abs(float(estimate) - situation.truth)
+            size = abs(float(estimate) - float(task.truth))
             errors[n].append(size)
             # what is near enough for a mean is not called an error that stays
-            return size, slack_of(
-                subject, estimate, tolerance_of(subject.quantity, situation, arrays)
-            ) + situation.error
+            return size, slack_of(subject, estimate, tolerance_of(task, arrays))
 
         def draw(_: int) -> bool | None:
             few, _some, many = (error_at(n) for n in sizes)
@@ -199,13 +195,13 @@ def kl_unequal_sizes(subject: Subject, trial: Trial) -> str:
     """Four times as many samples of p as of q, and the other way round."""
     require_consistent(subject)
     require_replications(subject, trial)
-    situation = references(subject)[0]
+    task = references(subject)[0]
     n = number_of_samples(subject)
     most = most_replications(subject, trial)
     return across(
         [(4 * n, n), (n, 4 * n)],
-        lambda sizes: f"{situation.name}, {sizes[0]} and {sizes[1]} samples",
-        lambda sizes: _mean_near(subject, trial, situation, 2, sizes, most),
+        lambda sizes: f"{task.name}, {sizes[0]} and {sizes[1]} samples",
+        lambda sizes: _mean_near(subject, trial, task, 2, sizes, most),
     )
 
 
@@ -224,14 +220,12 @@ def kl_of_equals(subject: Subject, trial: Trial) -> str:
     found = references(subject)
     replications = Replications(subject, trial, "equals")
 
-    def judge(situation: Situation) -> Mean:
+    def judge(task: Task) -> Mean:
         def draw(_: int) -> Reading | None:
             # samples of p twice: the second argument of each of two draws is left aside
-            arrays = tuple(situation.draw(n, replications.generator)[0] for _ in range(2))
+            arrays = tuple(sample(task, n, replications.generator)[0] for _ in range(2))
             estimate = replications.ask(*arrays)
-            return reading(
-                subject, estimate, 0.0, 0.0, tolerance_of(subject.quantity, replace(situation, truth=0.0), arrays)
-            )
+            return reading(subject, estimate, 0.0, 4 / n)
 
         return mean_test(draw, level=trial.level / len(found), most=most_replications(subject, trial))
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from infotherm.core.estimate import Estimate
+from infotherm.testing import tasks
 from infotherm.testing.law import Broken, Skipped, Trial, law
 from infotherm.testing.replication import (
     Replications,
@@ -16,8 +17,9 @@ from infotherm.testing.replication import (
     tolerance_of,
 )
 from infotherm.testing.sequential import Rate, rate_test
-from infotherm.testing.situations import Situation, fitting, independent, normal, references, symbols
+from infotherm.testing.situations import fitting, independent, normal, references, sample, situation, symbols
 from infotherm.testing.subject import Subject
+from infotherm.testing.tasks import Task
 
 _MI, _CMI = "mutual_information", "conditional_mutual_information"
 _INFORMATION = (_MI, _CMI)
@@ -32,17 +34,9 @@ def _limits(subject: Subject, estimate: Estimate, margin: float) -> tuple[float,
     return float(estimate) - margin, float(estimate) + margin
 
 
-def _margin(subject: Subject, situation: Situation, arrays: tuple[np.ndarray, ...]) -> float:
+def _margin(task: Task, arrays: tuple[np.ndarray, ...]) -> float:
     """Of a bare number: the tolerance of its mean, and twice the random error of a mean of log-densities, about."""
-    return tolerance_of(subject.quantity, situation, arrays) + 2 / math.sqrt(min(len(array) for array in arrays))
-
-
-def _wide_and_independent(quantity: str) -> list[Situation]:
-    """Four coordinates each, nothing shared: what was fitted to the samples finds something all the same."""
-    if quantity != _MI:
-        return []
-    draw = lambda n, g: (normal(g, n, 4), normal(g, n, 4))  # noqa: E731
-    return [Situation("independent normals, 4 + 4", "continuous", True, (4, 4), 0.0, draw)]
+    return tolerance_of(task, arrays) + 2 / math.sqrt(min(len(array) for array in arrays))
 
 
 def _bound(subject: Subject, trial: Trial, side: str) -> str:
@@ -54,7 +48,9 @@ def _bound(subject: Subject, trial: Trial, side: str) -> str:
     if side == "lower" and subject.quantity in _INFORMATION:
         cases = independent(subject) + cases
     try:
-        wide = fitting(subject, _wide_and_independent(subject.quantity)) if side == "lower" else []
+        wide = (
+            fitting(subject, [tasks.get("gaussian-10x10-0.0")]) if side == "lower" and subject.quantity == _MI else []
+        )
     except Skipped:
         wide = []
     cases = wide + (cases or references(subject))
@@ -62,22 +58,22 @@ def _bound(subject: Subject, trial: Trial, side: str) -> str:
         cases = cases[:1]
     n, most = number_of_samples(subject), most_replications(subject, trial, 128, 1024)
 
-    def judge(situation: Situation) -> Rate:
-        replications = Replications(subject, trial, situation.name)
+    def judge(task: Task) -> Rate:
+        replications = Replications(subject, trial, task.name)
 
         def draw(_: int) -> bool | None:
-            arrays = situation.draw(n, replications.generator)
+            arrays = sample(task, n, replications.generator)
             estimate = replications.ask(*arrays)
             if estimate is None or estimate.kind != side:
                 return None
-            low, high = _limits(subject, estimate, _margin(subject, situation, arrays))
+            low, high = _limits(subject, estimate, _margin(task, arrays))
             if side == "lower":
-                return low > situation.truth + situation.error
-            return high < situation.truth - situation.error
+                return low > float(task.truth) + float(task.truth.error)
+            return high < float(task.truth) - float(task.truth.error)
 
         return rate_test(draw, ALLOWED, level=trial.level / len(cases), most=most)
 
-    return f"on the wrong side at N = {n}, " + across(cases, lambda situation: situation.name, judge)
+    return f"on the wrong side at N = {n}, " + across(cases, lambda task: task.name, judge)
 
 
 @law(
@@ -89,7 +85,7 @@ def _bound(subject: Subject, trial: Trial, side: str) -> str:
     quantities=_ALL,
 )
 def lower_bound(subject: Subject, trial: Trial) -> str:
-    """References, and 4 + 4 independent coordinates, where a fitted critic finds what is not there."""
+    """References, and 10 + 10 independent coordinates, where a fitted critic finds what is not there."""
     return _bound(subject, trial, "lower")
 
 
@@ -127,25 +123,25 @@ def information_below_entropy(subject: Subject, trial: Trial) -> str:
         return x, 20 * x + normal(generator, n, 1)
 
     dims = (1, 1, 1) if subject.quantity == _CMI else (1, 1)
-    known = [Situation("renamed symbols", "discrete", False, dims, entropy, draw_symbols)]
+    known = [situation("renamed symbols", subject.quantity, "discrete", dims, entropy, draw_symbols)]
     if subject.quantity == _MI:
-        known.append(Situation("symbols far apart in noise", "mixed", False, dims, entropy, draw_mixed))
+        known.append(situation("symbols far apart in noise", _MI, "mixed", dims, entropy, draw_mixed))
     cases = fitting(subject, known)
     n, most = number_of_samples(subject), most_replications(subject, trial, 128, 1024)
 
-    def judge(situation: Situation) -> Rate:
-        replications = Replications(subject, trial, situation.name)
+    def judge(task: Task) -> Rate:
+        replications = Replications(subject, trial, task.name)
 
         def draw(_: int) -> bool | None:
-            arrays = situation.draw(n, replications.generator)
+            arrays = sample(task, n, replications.generator)
             estimate = replications.ask(*arrays)
             if estimate is None:
                 return None
-            return _limits(subject, estimate, _margin(subject, situation, arrays))[0] > entropy
+            return _limits(subject, estimate, _margin(task, arrays))[0] > entropy
 
         return rate_test(draw, ALLOWED, level=trial.level / len(cases), most=most)
 
-    return f"above H = {entropy:.3g} nat, " + across(cases, lambda situation: situation.name, judge)
+    return f"above H = {entropy:.3g} nat, " + across(cases, lambda task: task.name, judge)
 
 
 @law(
@@ -225,9 +221,9 @@ def logarithmic_ceiling(subject: Subject, trial: Trial) -> str:
 def enclosing_bounds(subject: Subject, trial: Trial) -> str:
     """Results that carry a lower and an upper bound, up to their stated errors."""
     replications, judged = Replications(subject, trial, "bounds"), 0
-    for situation in references(subject):
+    for task in references(subject):
         for n in (number_of_samples(subject, 20), number_of_samples(subject, 200)):
-            arrays = situation.draw(n, replications.generator)
+            arrays = sample(task, n, replications.generator)
             estimate = subject.estimate(*arrays)
             low, high = estimate.info.get("lower"), estimate.info.get("upper")
             if low is None or high is None:
@@ -235,8 +231,8 @@ def enclosing_bounds(subject: Subject, trial: Trial) -> str:
             room = 1e-9 + sum(float(bound.error) for bound in (low, high) if isinstance(bound, Estimate))
             low, high = float(low), float(high)
             if not low <= high + room:
-                raise Broken(f"{situation.name}, N = {n}: lower {low:.9g} exceeds upper {high:.9g}")
+                raise Broken(f"{task.name}, N = {n}: lower {low:.9g} exceeds upper {high:.9g}")
             if estimate.kind in ("exact", "estimate") and not low - room <= float(estimate) <= high + room:
-                raise Broken(f"{situation.name}, N = {n}: {float(estimate):.9g} lies outside [{low:.9g}, {high:.9g}]")
+                raise Broken(f"{task.name}, N = {n}: {float(estimate):.9g} lies outside [{low:.9g}, {high:.9g}]")
             judged += 1
     return f"lower <= upper in {judged} cases"

@@ -22,8 +22,9 @@ from infotherm.testing.replication import (
     slack_of,
 )
 from infotherm.testing.sequential import Mean, Rate, Reading, mean_test, rate_test
-from infotherm.testing.situations import Situation, correlated, dependent, flip, normal, symbols, uniform
+from infotherm.testing.situations import dependent, flip, normal, sample, situation, symbols, uniform
 from infotherm.testing.subject import Subject
+from infotherm.testing.tasks import Task
 
 _MI, _CMI = "mutual_information", "conditional_mutual_information"
 _SOURCE = "Cover and Thomas, Elements of Information Theory (2006), "
@@ -117,34 +118,34 @@ def depends_on_y(subject: Subject, trial: Trial) -> str:
     if subject.quantity == "kl":
         if "continuous" not in subject.tags.data:
             raise Skipped("it is tried on continuous data")
-        situations = [Situation("normals 3 apart", "continuous", True, (1, 1), 4.5, _far_or_not)]
+        cases = [situation("normals 3 apart", "kl", "continuous", (1, 1), 4.5, _far_apart)]
     else:
-        situations = dependent(subject)
+        cases = dependent(subject)
 
-    def judge(situation: Situation) -> Rate:
-        replications = Replications(subject, trial, situation.name)
+    def judge(task: Task) -> Rate:
+        replications = Replications(subject, trial, task.name)
 
         def draw(_: int) -> bool | None:
             generator = replications.generator
-            x, y, *z = situation.draw(n, generator)
+            x, y, *z = sample(task, n, generator)
             if subject.quantity == "kl":
                 other = y - 3.0
-            elif z and situation.data == "discrete":
+            elif z and task.data == "discrete":
                 other = _shuffled_given(generator, y, z[0])
             else:
                 other = y[torch.randperm(n, generator=generator).numpy()]
             numbers = [float(subject.estimate(x, second, *z)) for second in (y, other)]
             if math.isnan(numbers[0]) or math.isnan(numbers[1]):
-                raise Broken(f"{situation.name}: not a number: {numbers}")
+                raise Broken(f"{task.name}: not a number: {numbers}")
             return numbers[0] <= numbers[1]
 
-        return rate_test(draw, 0.1, level=trial.level / len(situations), most=most)
+        return rate_test(draw, 0.1, level=trial.level / len(cases), most=most)
 
-    return "not larger, " + across(situations, lambda situation: situation.name, judge)
+    return "not larger, " + across(cases, lambda task: task.name, judge)
 
 
-def _far_or_not(n: int, generator: torch.Generator) -> Arrays:
-    return normal(generator, n, 1), 3.0 + normal(generator, n, 1)
+def _far_apart(n: int, m: int, generator: torch.Generator) -> Arrays:
+    return normal(generator, n, 1), 3.0 + normal(generator, m, 1)
 
 
 def _shuffled_given(generator: torch.Generator, y: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -196,8 +197,9 @@ def invertible_maps(subject: Subject, trial: Trial) -> str:
 
 def _triple(subject: Subject, generator: torch.Generator, n: int, information: float, dim: int = 1) -> Arrays:
     """x and y that share `information` nats in each coordinate, and z beside them where it is asked for."""
-    pairs = [correlated(information)(n, generator) for _ in range(dim)]
-    arrays = tuple(np.concatenate(columns, axis=1) for columns in zip(*pairs, strict=True))
+    rho = math.sqrt(-math.expm1(-2 * information))
+    x = normal(generator, n, dim)
+    arrays = x, rho * x + math.sqrt(1 - rho**2) * normal(generator, n, dim)
     return (*arrays, normal(generator, n, 1)) if subject.quantity == _CMI else arrays
 
 
@@ -218,8 +220,8 @@ def data_processing(subject: Subject, trial: Trial) -> str:
         if subject.quantity == "kl":
             x, y = normal(generator, n, 2), 0.8 + normal(generator, n, 2)
             return [(1, (x[:, :1], y[:, :1])), (-1, (x, y))]
-        x, *rest = _triple(subject, generator, n, 0.4)
-        y = np.concatenate([rest[0], x + normal(generator, n, 1)], axis=1)
+        x, *rest = _triple(subject, generator, n, 0.7)
+        y = np.concatenate([rest[0], x + 2 * normal(generator, n, 1)], axis=1)
         return [(1, (x, y[:, :1], *rest[1:])), (-1, (x, y, *rest[1:]))]
 
     def forgotten(n: int, generator: torch.Generator) -> list[tuple[int, Arrays]]:
@@ -231,7 +233,7 @@ def data_processing(subject: Subject, trial: Trial) -> str:
         z = symbols(generator, n, [0.5, 0.5])
         return [(1, (x, y // 2, z)), (-1, (x, y, z))]
 
-    sizes = (0.32, 0.64) if subject.quantity == "kl" else (0.4, 0.65)
+    sizes = (0.32, 0.64) if subject.quantity == "kl" else (0.7, 0.74)
     relations = [Relation("a coordinate left out", left_out, sizes, one_sided=True, wide=2)]
     if subject.quantity != "kl":
         relations.append(Relation("symbols merged", forgotten, (0.4, 0.8), one_sided=True, discrete=True))

@@ -9,8 +9,9 @@ import numpy as np
 from infotherm.testing.law import Broken, Skipped, Trial, law
 from infotherm.testing.replication import Replications, across, most_replications, number_of_samples
 from infotherm.testing.sequential import Rate, rate_test
-from infotherm.testing.situations import Situation, independent, references
+from infotherm.testing.situations import independent, references, sample
 from infotherm.testing.subject import Subject
+from infotherm.testing.tasks import Task
 
 _INFORMATION = ("mutual_information", "conditional_mutual_information")
 _ALL = ("entropy", *_INFORMATION, "kl")
@@ -36,21 +37,22 @@ def interval_coverage(subject: Subject, trial: Trial) -> str:
         cases = cases[:1]
     n, widths = number_of_samples(subject), []
 
-    def judge(situation: Situation) -> Rate:
-        replications = Replications(subject, trial, situation.name)
+    def judge(task: Task) -> Rate:
+        replications = Replications(subject, trial, task.name)
 
         def draw(_: int) -> bool | None:
-            estimate = replications.ask(*situation.draw(n, replications.generator))
+            estimate = replications.ask(*sample(task, n, replications.generator))
             if estimate is None:
                 return None
             low, high = (float(end) for end in estimate.interval(0.95))
             widths.append(high - low)
-            return not low - situation.error <= situation.truth <= high + situation.error
+            truth, room = float(task.truth), float(task.truth.error)
+            return not low - room <= truth <= high + room
 
         most = most_replications(subject, trial, 256, 4096)
         return rate_test(draw, MISSES, level=trial.level / len(cases), most=most)
 
-    text = across(cases, lambda situation: situation.name, judge)
+    text = across(cases, lambda task: task.name, judge)
     width = np.median([w for w in widths if math.isfinite(w)] or [math.inf])
     return f"missed at N = {n}, {text}; median width {width:.2g} nat"
 
@@ -66,7 +68,7 @@ def p_value_uniformity(subject: Subject, trial: Trial) -> str:
     """How often info["p_value"] is at most 0.01, 0.05, 0.5, and how often it is above 0.5."""
     case = independent(subject)[0]
     n = number_of_samples(subject)
-    first = Replications(subject, trial, "look").ask(*case.draw(n, trial.generator("look")))
+    first = Replications(subject, trial, "look").ask(*sample(case, n, trial.generator("look")))
     if first is None or "p_value" not in first.info:
         raise Skipped('it gives no p-value (info["p_value"])')
     claims = [(u, allowed, True) for u, allowed in _P_VALUES] + [(0.5, 0.6, False)]
@@ -76,7 +78,7 @@ def p_value_uniformity(subject: Subject, trial: Trial) -> str:
 
     def p_value(i: int) -> float | None:
         while len(found) <= i:  # one set of replications serves all claims
-            estimate = replications.ask(*case.draw(n, replications.generator))
+            estimate = replications.ask(*sample(case, n, replications.generator))
             found.append(None if estimate is None else float(estimate.info["p_value"]))
             if found[-1] is not None and not 0 <= found[-1] <= 1:
                 raise Broken(f"a p-value lies in [0, 1]; got {found[-1]}")

@@ -12,8 +12,8 @@ import torch
 from infotherm.core.estimate import Estimate
 from infotherm.testing.law import Broken, Skipped, Trial
 from infotherm.testing.sequential import Mean, Rate, Reading
-from infotherm.testing.situations import Situation
 from infotherm.testing.subject import Subject
+from infotherm.testing.tasks import Task
 
 STDERR_SHARE = 0.5  # of a stated standard error: a bias of that size takes a 95 % interval to 92 %
 _TRAINED = {False: 12, True: 100}  # all wrong in 12 replications: evidence enough where at most 10 % may be
@@ -98,17 +98,20 @@ def default_tolerance(n: int, columns: int, size: float, arrays: Sequence[np.nda
 def size_of(quantity: str, truth: float, columns: int) -> float:
     """What a tolerance grows with.
 
-    The truth for informations; twice that for KL divergences, where samples of q are far from those of p; the number of
-    coordinates for entropies, whose zero means nothing.
+    The truth for mutual information; twice that for conditional information (three counts) and KL divergences (samples
+    of q are far from those of p); the number of coordinates for entropies, whose zero means nothing.
     """
-    return float(columns) if quantity == "entropy" else 2 * truth if quantity == "kl" else truth
+    if quantity == "entropy":
+        return float(columns)
+    return truth if quantity == "mutual_information" else 2 * truth
 
 
-def tolerance_of(quantity: str, situation: Situation, arrays: Sequence[np.ndarray]) -> float:
-    """`default_tolerance` for samples of a situation."""
-    counted = arrays if situation.data == "discrete" else None
-    size = size_of(quantity, situation.truth, situation.columns)
-    return default_tolerance(min(len(array) for array in arrays), situation.columns, size, counted)
+def tolerance_of(task: Task, arrays: Sequence[np.ndarray]) -> float:
+    """`default_tolerance` for samples of a task."""
+    columns = sum(task.dims)
+    counted = arrays if task.data == "discrete" else None
+    size = size_of(task.quantity, float(task.truth), columns)
+    return default_tolerance(min(len(array) for array in arrays), columns, size, counted)
 
 
 def slack_of(subject: Subject, estimate: Estimate, tolerance: float) -> float:
@@ -118,15 +121,15 @@ def slack_of(subject: Subject, estimate: Estimate, tolerance: float) -> float:
     return float(estimate.error) + STDERR_SHARE * float(estimate.stderr)
 
 
-def reading(
-    subject: Subject, estimate: Estimate | None, truth: float, error: float, tolerance: float
-) -> Reading | None:
+def reading(subject: Subject, estimate: Estimate | None, truth: Estimate | float, tolerance: float) -> Reading | None:
     """What an estimate says of a known truth; a bound speaks of one side only."""
     if estimate is None:
         return None
-    slack = slack_of(subject, estimate, tolerance) + error
+    slack = slack_of(subject, estimate, tolerance)
+    if isinstance(truth, Estimate):
+        slack += float(truth.error)
     return Reading(
-        float(estimate) - truth,
+        float(estimate) - float(truth),
         above=math.inf if estimate.kind == "upper" else slack,
         below=math.inf if estimate.kind == "lower" else slack,
     )
