@@ -1,0 +1,122 @@
+"""What trained estimators share: rows put aside for judging, repeated rows told, coordinates of one size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from infotherm.core.tensors import Generator, as_generator
+
+_HEAVY = 20.0  # in median absolute deviations: 13 standard deviations of a Gaussian, beyond any sample of it
+_KNEE = 5.0
+_LABELS = 32  # values of a coordinate that are told apart one by one
+_FEW_REPEATS = 8.0  # atoms of a discrete law repeat more often than rows that were copied
+
+
+def private_generator(generator: Generator, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator on the CPU seeded from `generator`: one number is drawn, whatever the device and the work."""
+    given = as_generator(generator, generator.device if isinstance(generator, torch.Generator) else "cpu")
+    where = "cpu" if given is None else given.device
+    return torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=given, device=where)))
+
+
+def split_rows(rows: Tensor, sizes: list[int], generator: torch.Generator) -> list[Tensor]:
+    """Random disjoint sets of row numbers of the given sizes.
+
+    The rows are put in lexicographic order first, so that the sets hold the same rows in whatever order these come.
+    """
+    order = np.lexsort(rows.detach().cpu().numpy().T[::-1])
+    shuffled = torch.from_numpy(order)[torch.randperm(len(rows), generator=generator)].to(rows.device)
+    return list(shuffled[: sum(sizes)].split(sizes))
+
+
+def _tied_pairs(rows: Tensor) -> tuple[float, float]:
+    """How many pairs of rows are equal, and the mean number of copies of a row that is repeated."""
+    counts = torch.unique(rows, dim=0, return_counts=True)[1].to(torch.float64)
+    repeated = counts[counts > 1]
+    return float((counts * (counts - 1) / 2).sum()), float(repeated.mean()) if len(repeated) else 1.0
+
+
+def copied_rows(x: Tensor, y: Tensor | None = None) -> str | None:
+    """Why rows look copied (duplicates, resampling) rather than drawn twice from a law with atoms; None if they do not.
+
+    Rows that were copied repeat x and y together, a few times each. In a law with atoms either x is repeated with other
+    values of y, or the same row comes many times. The two cannot always be told apart: a resampled set is a fair sample
+    of the law with its points as atoms.
+
+    Examples
+    --------
+    >>> x = torch.arange(6.0)[:, None]
+    >>> copied_rows(x, x.square()) is None, copied_rows(x[[0, 1, 2, 2]], x[[0, 1, 2, 2]])
+    (True, '2 of 4 rows are repeated together')
+    """
+    rows = x if y is None else torch.cat([x, y], 1)
+    pairs, copies = _tied_pairs(rows)
+    if pairs == 0 or copies >= _FEW_REPEATS:
+        return None
+    alone = pairs if y is None else min(_tied_pairs(x)[0], _tied_pairs(y)[0])
+    if pairs < alone / 2:
+        return None
+    counts = torch.unique(rows, dim=0, return_counts=True)[1]
+    return f"{int(counts[counts > 1].sum())} of {len(rows)} rows are repeated together"
+
+
+@dataclass(frozen=True)
+class Standard:
+    """Coordinates centred and scaled by the statistics of a training part; heavy tails are compressed.
+
+    u = (x - median) / (median absolute deviation); where the training part has |u| > 20, u becomes
+    5 arcsinh(u / 5), which is one to one. A coordinate that is constant in the training part becomes zero.
+    """
+
+    centre: Tensor
+    scale: Tensor
+    heavy: Tensor
+
+    @classmethod
+    def of(cls, train: Tensor) -> Standard:
+        """Fitted to samples (N, D)."""
+        centre = train.median(0).values
+        deviation = (train - centre).abs()
+        scale = deviation.median(0).values
+        scale = torch.where(scale > 0, scale, deviation.mean(0))  # more than half of the samples are equal
+        heavy = (deviation > _HEAVY * scale).any(0)
+        return cls(centre, scale, heavy & (scale > 0))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The standard coordinates of samples (N, D)."""
+        u = torch.where(self.scale > 0, (x - self.centre) / self.scale, 0.0)
+        return torch.where(self.heavy, _KNEE * torch.asinh(u / _KNEE), u)
+
+    def log_slope(self, x: Tensor) -> Tensor:
+        """log |det du/dx| of each sample (N,)."""
+        u = (x - self.centre) / self.scale
+        return torch.where(self.heavy, -0.5 * torch.log1p((u / _KNEE).square()), 0.0).sum(1) - self.scale.log().sum()
+
+
+@dataclass(frozen=True)
+class Features:
+    """Standard coordinates, and for a coordinate of few values an indicator of each value but the least.
+
+    The values of such a coordinate are labels: their order and distances need not mean anything.
+    """
+
+    standard: Standard
+    labels: tuple[tuple[int, Tensor], ...]
+
+    @classmethod
+    def of(cls, train: Tensor) -> Features:
+        """Fitted to samples (N, D)."""
+        values = ((k, torch.unique(train[:, k])) for k in range(train.shape[1]))
+        labels = tuple((k, found[1:]) for k, found in values if 2 < len(found) <= min(_LABELS, len(train) // 8))
+        return cls(Standard.of(train), labels)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The features of samples (N, D)."""
+        found = self.standard(x)
+        named = dict(self.labels)
+        plain = [k for k in range(x.shape[1]) if k not in named]
+        return torch.cat([found[:, plain], *((x[:, [k]] == values).to(x) for k, values in self.labels)], 1)
