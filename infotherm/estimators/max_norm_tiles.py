@@ -20,12 +20,11 @@ def nearest(points: Tensor, k: int, queries: Tensor | None) -> tuple[Tensor, Ten
     return torch.cat(distances), torch.cat(indices)
 
 
-def count_closer(points: Tensor, radii: Tensor, queries: Tensor | None, *, inclusive: bool) -> Tensor:
-    """How many points are closer than the radii, the point itself included."""
+def count_closer(points: Tensor, radii: Tensor, queries: Tensor | None) -> Tensor:
+    """How many points are strictly closer than the radii, (M,), the point itself among them."""
     counts = []
     for rows, near in _tiles(points, queries):
-        limit = radii[rows][:, None]
-        counts.append(((near <= limit) if inclusive else (near < limit)).sum(1))
+        counts.append((near < radii[rows][:, None]).sum(1))
     return torch.cat(counts)
 
 

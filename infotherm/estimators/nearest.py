@@ -9,12 +9,15 @@ which orders the coordinates once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from infotherm.estimators import max_norm_tiles
+
+# so few pairs are compared one with another sooner than anything is sorted (or compiled)
+_FEW_PAIRS = 1 << 14
 
 
 class Neighbours(NamedTuple):
@@ -52,7 +55,11 @@ def nearest(points: Tensor, k: int, queries: Tensor | None = None) -> Neighbours
     """
     _require_points(points, queries)
     _require_k(k, len(points) - (queries is None))
-    return Neighbours(*max_norm_tiles.nearest(points, k, queries))
+    engine = _engine(points, queries, k)
+    if engine is max_norm_tiles:
+        return Neighbours(*max_norm_tiles.nearest(points, k, queries))
+    found = engine.nearest(points.numpy(), k, None if queries is None else queries.numpy())
+    return Neighbours(*map(torch.from_numpy, found))
 
 
 def count_closer(points: Tensor, radii: Tensor, queries: Tensor | None = None, *, inclusive: bool = False) -> Tensor:
@@ -82,8 +89,16 @@ def count_closer(points: Tensor, radii: Tensor, queries: Tensor | None = None, *
     """
     _require_points(points, queries)
     _require_radii(radii, points if queries is None else queries)
-    counts = max_norm_tiles.count_closer(points, radii, queries, inclusive=inclusive)
-    return counts if queries is not None else counts - _counts_itself(radii, inclusive)
+    if inclusive:  # strictly closer than the next number
+        radii = radii.nextafter(torch.full_like(radii, torch.inf))
+    engine = _engine(points, queries)
+    if engine is max_norm_tiles:
+        counts = max_norm_tiles.count_closer(points, radii, queries)
+    else:
+        asked = None if queries is None else queries.numpy()
+        counts = torch.from_numpy(engine.count_closer(points.numpy(), radii.numpy(), asked))
+    # a point is within its own radius, at distance zero
+    return counts if queries is not None else counts - (radii > 0).long()
 
 
 def neighbour_counts(points: Tensor, k: int, subspaces: Sequence[Sequence[int]]) -> tuple[Neighbours, list[Tensor]]:
@@ -115,13 +130,26 @@ def neighbour_counts(points: Tensor, k: int, subspaces: Sequence[Sequence[int]])
     _require_points(points, None)
     _require_k(k, len(points) - 1)
     _require_subspaces(subspaces, points.shape[1])
-    found = nearest(points, k)
-    return found, [count_closer(points[:, list(columns)], found.distances[:, -1]) for columns in subspaces]
+    engine = _engine(points, None, k)
+    if engine is max_norm_tiles:
+        found = nearest(points, k)
+        return found, [count_closer(points[:, list(columns)], found.distances[:, -1]) for columns in subspaces]
+    distances, indices, counts = engine.neighbour_counts(points.numpy(), k, subspaces)
+    found = Neighbours(torch.from_numpy(distances), torch.from_numpy(indices))
+    itself = (found.distances[:, -1] > 0).long()
+    return found, [torch.from_numpy(inside) - itself for inside in counts]
 
 
-def _counts_itself(radii: Tensor, inclusive: bool) -> Tensor:
-    """Whether a point is within its own radius: at distance zero it is, unless the radius leaves nothing strictly."""
-    return ((radii >= 0) if inclusive else (radii > 0)).long()
+def _engine(points: Tensor, queries: Tensor | None, k: int = 1) -> Any:
+    """The module that does the work: all give the same numbers."""
+    pairs = len(points) * len(points if queries is None else queries)
+    if points.device.type != "cpu" or pairs <= _FEW_PAIRS:
+        return max_norm_tiles
+    try:
+        from infotherm.estimators import rank_bitmaps
+    except ImportError:  # without numba
+        return max_norm_tiles
+    return rank_bitmaps if k <= rank_bitmaps.MOST_NEIGHBOURS else max_norm_tiles
 
 
 def _require_points(points: Tensor, queries: Tensor | None) -> None:

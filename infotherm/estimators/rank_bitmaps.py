@@ -1,0 +1,193 @@
+"""Exact maximum-norm neighbours and counts from bitmaps of ranks, in compiled loops.
+
+Every coordinate of a chunk of points is sorted, and at every 64th rank the set of the points of lower rank is stored as
+a bitmap. The points with |x - q| < r in one coordinate are a contiguous range of ranks: the exclusive or of two stored
+sets, less the few points between the ends of the range and the ranks stored. A box is the conjunction of such sets over
+the coordinates, 512 pairs in one vector instruction, and its count is a population count. The ends of a range are found
+with the very predicate fl(x - q) < r, which is monotone in the rank.
+
+Neighbours: an upper bound of the k-th distance, from a few probes in float32 with its rounding added, leaves a handful
+of points in the box (widened to whole blocks of ranks), which are compared in float64. Many points come in the order of
+a k-d tree, in chunks: most are wholly outside of a box, or inside of it.
+
+This module needs numba; `nearest` imports it when it is first needed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from infotherm.estimators import rank_kernels
+from infotherm.estimators.kd_order import KDOrder, kd_order
+
+MOST_NEIGHBOURS = 256  # kept in order by insertion: beyond it sorting is faster
+_CHUNK = 16384  # points, in the search for neighbours
+_COUNTED_CHUNK = 8192
+_FEW_COORDINATES = 8  # up to here the points nearby in k-d order bound best, beyond it a sample of all
+_WINDOW = 256
+_SAMPLED = 16  # one point in so many is a probe
+
+
+class _Ranked(NamedTuple):
+    """A chunk of points, each coordinate in ascending order."""
+
+    values: np.ndarray  # (D, C)
+    order: np.ndarray  # (D, C): which point of the chunk has this rank
+    starts: np.ndarray  # (D, blocks): the first value of each block of ranks
+    prefixes: np.ndarray  # (D, blocks + 1, words)
+
+
+class _Arranged(NamedTuple):
+    """Points in an order that keeps near ones together where that helps, cut into chunks."""
+
+    order: np.ndarray  # (N,)
+    points: np.ndarray  # (N, D), in this order
+    chunks: np.ndarray  # the boundaries
+    tree: KDOrder | None
+
+
+def nearest(points: np.ndarray, k: int, queries: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Distances (M, k), ascending, and indices (M, k) of the nearest points; of equally near ones the lowest index.
+
+    Without queries a point is not its own neighbour. k <= MOST_NEIGHBOURS.
+    """
+    arranged = _arranged(points, _CHUNK)
+    return _nearest(arranged, [_ranked(part) for part in _parts(arranged)], k, queries)
+
+
+def count_closer(points: np.ndarray, radii: np.ndarray, queries: np.ndarray | None) -> np.ndarray:
+    """How many points are strictly closer than the radii, (M,), the point itself among them."""
+    if points.shape[1] == 1:
+        return _count_on_line(np.sort(points[:, 0]), (points if queries is None else queries)[:, 0], radii)
+    arranged = _arranged(points, _COUNTED_CHUNK)
+    asked, order = _in_order(arranged, queries)
+    counts = np.zeros(len(asked), dtype=np.int64)
+    columns = np.arange(points.shape[1])
+    for part in _parts(arranged):
+        rank_kernels.count_chunk(*_ranked(part), columns, part, asked, radii[order], counts)
+    return _restored(counts, order)
+
+
+def neighbour_counts(
+    points: np.ndarray, k: int, subspaces: Sequence[Sequence[int]]
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Distances and indices of neighbours, and the counts strictly closer than the k-th in each subspace."""
+    arranged = _arranged(points, _CHUNK)
+    ranked = [_ranked(part) for part in _parts(arranged)]
+    distances, indices = _nearest(arranged, ranked, k, None)
+    radii = distances[:, -1]
+    counts = []
+    for columns in subspaces:
+        if len(columns) == 1 and len(ranked) == 1:
+            counts.append(_count_on_line(ranked[0].values[columns[0]], points[:, columns[0]], radii))
+        elif len(ranked) == 1:
+            inside = np.zeros(len(points), dtype=np.int64)
+            part = np.ascontiguousarray(arranged.points[:, list(columns)])
+            rank_kernels.count_chunk(*ranked[0], np.array(columns), part, part, radii[arranged.order], inside)
+            counts.append(_restored(inside, arranged.order))
+        else:
+            counts.append(count_closer(np.ascontiguousarray(points[:, list(columns)]), radii, None))
+    return distances, indices, counts
+
+
+def _arranged(points: np.ndarray, chunk: int) -> _Arranged:
+    if len(points) <= chunk and (points.shape[1] > _FEW_COORDINATES or len(points) <= _WINDOW):
+        return _Arranged(np.arange(len(points)), points, np.array([0, len(points)]), None)
+    tree = kd_order(points)
+    return _Arranged(tree.order, points[tree.order], tree.groups(chunk), tree)
+
+
+def _parts(arranged: _Arranged) -> list[np.ndarray]:
+    return np.split(arranged.points, arranged.chunks[1:-1])
+
+
+def _ranked(points: np.ndarray) -> _Ranked:
+    columns = np.ascontiguousarray(points.T)
+    order = columns.argsort(axis=1)
+    values = np.take_along_axis(columns, order, 1)
+    order = order.astype(np.int32)
+    starts = np.ascontiguousarray(values[:, :: rank_kernels.BLOCK])
+    return _Ranked(values, order, starts, rank_kernels.prefix_bitmaps(order))
+
+
+def _in_order(arranged: _Arranged, queries: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The queries in an order like that of the points, and this order."""
+    if queries is None:
+        return arranged.points, arranged.order
+    order = np.arange(len(queries)) if arranged.tree is None else arranged.tree.leaf_of(queries).argsort(kind="stable")
+    return queries[order], order
+
+
+def _restored(values: np.ndarray, order: np.ndarray) -> np.ndarray:
+    restored = np.empty_like(values)
+    restored[order] = values
+    return restored
+
+
+def _nearest(
+    arranged: _Arranged, ranked: list[_Ranked], k: int, queries: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    asked, order = _in_order(arranged, queries)
+    own = order if queries is None else np.full(len(asked), -1)
+    bounds = _bounds(arranged, asked, k, itself=queries is None)
+    distances = np.full((len(asked), k), np.inf)
+    indices = np.full((len(asked), k), len(arranged.points))
+    columns = np.arange(asked.shape[1])
+    for part, first, chunk in zip(_parts(arranged), arranged.chunks, ranked, strict=False):
+        names = arranged.order[first : first + len(part)]
+        # a little above the k-th distance so far: equally near points of lower index come in too
+        radii = np.minimum(bounds, distances[:, -1] * (1 + 1e-15) + 5e-324)
+        rank_kernels.search_chunk(*chunk, columns, part, names, asked, own, radii, distances, indices)
+    return _restored(distances, order), _restored(indices, order)
+
+
+def _bounds(arranged: _Arranged, asked: np.ndarray, k: int, *, itself: bool) -> np.ndarray:
+    """Numbers (M,) above the distances to the k-th neighbours, from the distances to some points, in float32."""
+    n = len(arranged.points)
+    places = np.arange(n) if itself else np.full(len(asked), -1)
+    firsts = np.zeros(len(asked), dtype=np.int64)
+    step, length, lanes = 1, n, max(128, 8 * k)
+    if arranged.tree is not None and asked.shape[1] <= _FEW_COORDINATES:
+        lanes = max(32, 8 * k)
+        length = min(n, max(_WINDOW, 2 * lanes))
+        firsts = (_anchors(arranged.tree, asked, itself) - length // 2).clip(0, n - length)
+    elif n >= 8 * _SAMPLED * k:
+        step, length = _SAMPLED, -(-n // _SAMPLED)
+        places = np.where(places % step == 0, places // step, -1)
+    probed = arranged.points[::step]
+    centre = (probed.max(0) + probed.min(0)) / 2
+    largest = max(np.abs(asked - centre).max(), np.abs(probed - centre).max(), 1e-250)
+    scale = 2.0 ** -math.frexp(largest)[1]
+    asked_singly, probed_singly = (_singly(x, centre, scale) for x in (asked, probed))
+    bounds = np.empty(len(asked), dtype=np.float32)
+    probes = np.ascontiguousarray(probed_singly.T)
+    rank_kernels.probe(probes, asked_singly, firsts, places, length, lanes, k, bounds)
+    # both coordinates and their difference were rounded: by 2^-24 of their size, and a probe is no larger than the
+    # query and the distance together
+    bounds = bounds.astype(np.float64)
+    return (bounds * (1 + 2.0**-20) + np.abs(asked_singly).max(1) * 2.0**-20 + 2.0**-120) / scale
+
+
+def _singly(x: np.ndarray, centre: np.ndarray, scale: float) -> np.ndarray:
+    """Float32 coordinates about the centre, of size one at most, filled up with zeros to a multiple of four."""
+    single = np.zeros((len(x), -(-x.shape[1] // 4) * 4), dtype=np.float32)
+    single[:, : x.shape[1]] = (x - centre) * scale
+    return single
+
+
+def _anchors(tree: KDOrder, asked: np.ndarray, itself: bool) -> np.ndarray:
+    """Where in the order of the tree the surroundings of each query are centred."""
+    if itself:
+        return np.arange(len(asked))
+    leaves = tree.leaf_of(asked)
+    return (tree.starts[leaves] + tree.starts[leaves + 1]) // 2
+
+
+def _count_on_line(values: np.ndarray, queries: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    counts = np.empty(len(queries), dtype=np.int64)
+    rank_kernels.count_on_line(values, np.ascontiguousarray(queries), radii, counts)
+    return counts

@@ -1,0 +1,267 @@
+"""The compiled loops of `rank_bitmaps`. Needs numba: imported only when first used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+BLOCK = 64  # ranks between stored prefixes
+_TILE = 64  # queries whose bitmaps are kept at a time
+_FEW = 400  # points left that are sooner compared one by one, in high dimension
+_ONE = np.uint64(1)
+_SHIFT = np.uint64(6)
+_WITHIN_WORD = np.uint64(63)
+
+
+def _kernel(**options: Any) -> Callable[[Callable], Any]:
+    def compiled(function: Callable) -> Any:
+        try:
+            return njit(cache=True, nogil=True, **options)(function)
+        except RuntimeError:  # there is no folder to keep compiled code in
+            return njit(nogil=True, **options)(function)
+
+    return compiled
+
+
+@intrinsic
+def _population(typing: Any, word: Any) -> Any:
+    """The number of bits set in a word."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), generate
+
+
+@_kernel()
+def prefix_bitmaps(order):
+    """The sets of points before each block of ranks, and of all: (D, blocks + 1, words); `order` (D, C) int32."""
+    dims, count = order.shape
+    blocks = (count + BLOCK - 1) // BLOCK
+    prefixes = np.zeros((dims, blocks + 1, (count + 511) // 512 * 8), np.uint64)
+    for d in range(dims):
+        for block in range(blocks):
+            prefix = prefixes[d, block + 1]
+            prefix[:] = prefixes[d, block]
+            for rank in range(block * BLOCK, min(count, (block + 1) * BLOCK)):
+                point = np.uint64(order[d, rank])
+                prefix[point >> _SHIFT] |= _ONE << (point & _WITHIN_WORD)
+    return prefixes
+
+
+@_kernel(fastmath={"nnan", "nsz"})
+def probe(probes, queries, firsts, itself, length, lanes, k, bounds):
+    """Numbers no smaller than the k-th smallest distance of a query to the probes [first, first + length).
+
+    In float32; `itself` (M,) is the place of the query among the probes, where it does not count, or negative. The
+    coordinates, (D, P) of the probes and (M, D) of the queries, must be a multiple of four. The smallest distances are
+    sought among those that are least in their lane (place modulo lanes): some of the k smallest may share one.
+    """
+    near = np.empty(lanes, np.float32)
+    least = np.empty(lanes, np.float32)
+    smallest = np.empty(k, np.float32)
+    for row in range(len(queries)):
+        first = firsts[row]
+        least[:] = np.inf
+        for start in range(first, first + length, lanes):
+            width = min(lanes, first + length - start)
+            near[:] = 0
+            for d in range(0, len(probes), 4):
+                a, b, c, e = queries[row, d], queries[row, d + 1], queries[row, d + 2], queries[row, d + 3]
+                x, y = probes[d, start : start + width], probes[d + 1, start : start + width]
+                z, t = probes[d + 2, start : start + width], probes[d + 3, start : start + width]
+                for j in range(width):
+                    xy = max(abs(x[j] - a), abs(y[j] - b))
+                    zt = max(abs(z[j] - c), abs(t[j] - e))
+                    near[j] = max(near[j], max(xy, zt))
+            if 0 <= itself[row] - start < width:
+                near[itself[row] - start] = np.inf
+            for j in range(width):
+                least[j] = min(least[j], near[j])
+        smallest[:] = np.inf
+        for distance in least:
+            if distance < smallest[k - 1]:
+                place = k - 1
+                while place > 0 and smallest[place - 1] > distance:
+                    smallest[place] = smallest[place - 1]
+                    place -= 1
+                smallest[place] = distance
+        bounds[row] = smallest[k - 1]
+
+
+@_kernel()
+def _range(values, q, radius):
+    """How many of the ascending values are too low for |x - q| < radius, and how many are not too high."""
+    low, high, size = 0, 0, len(values)
+    while size > 1:  # halve both ends of the range at once, without a branch
+        half = size // 2
+        low += half if q - values[low + half - 1] >= radius else 0
+        high += half if values[high + half - 1] - q < radius else 0
+        size -= half
+    low += q - values[low] >= radius
+    high += values[high] - q < radius
+    return low, high
+
+
+@_kernel()
+def _blocks(starts, q, radius):
+    """The blocks of ranks, from the first to before the last, that may hold points with |x - q| < radius."""
+    low, high = _range(starts, q, radius)
+    return max(low - 1, 0), high
+
+
+@_kernel()
+def _mark(starts, prefixes, columns, queries, rows, radii, found):
+    """Set the bits of the points with |x - q| < radius in all columns, and of those in the same blocks of ranks."""
+    blocks, words = starts.shape[1], found.shape[1]
+    for t in range(len(rows)):
+        found[t] = prefixes[0, blocks]
+    for place in range(len(columns)):
+        d = columns[place]
+        for t in range(len(rows)):
+            low, high = _blocks(starts[d], queries[rows[t], place], radii[rows[t]])
+            if low > 0 or high < blocks:
+                for w in range(words):
+                    found[t, w] &= prefixes[d, low, w] ^ prefixes[d, high, w]
+
+
+@_kernel()
+def _clear(values, order, starts, columns, query, radius, marked):
+    """Clear the bits of marked points that share a block of ranks with the ends of a range, but are beyond them."""
+    count = values.shape[1]
+    for place in range(len(columns)):
+        d, q = columns[place], query[place]
+        low, high = _blocks(starts[d], q, radius)
+        for rank in range(low * BLOCK, count):
+            if q - values[d, rank] < radius:
+                break
+            point = np.uint64(order[d, rank])
+            marked[point >> _SHIFT] &= ~(_ONE << (point & _WITHIN_WORD))
+        for rank in range(min(high * BLOCK, count) - 1, -1, -1):
+            if values[d, rank] - q < radius:
+                break
+            point = np.uint64(order[d, rank])
+            marked[point >> _SHIFT] &= ~(_ONE << (point & _WITHIN_WORD))
+
+
+@_kernel()
+def _size(marked):
+    """The number of bits set."""
+    size = np.uint64(0)
+    for word in marked:
+        size += _population(word)
+    return np.int64(size)
+
+
+@_kernel()
+def _lowest(word):
+    """The place of the lowest bit set."""
+    return np.int64(_population((word & (~word + _ONE)) - _ONE))
+
+
+@_kernel(fastmath={"nnan", "nsz"})
+def _distance(x, y, most):
+    """The maximum norm of x - y, or some number beyond `most` if it is beyond."""
+    largest = 0.0
+    for first in range(0, len(x), 16):
+        for d in range(first, min(first + 16, len(x))):
+            largest = max(largest, abs(x[d] - y[d]))
+        if largest > most:
+            break
+    return largest
+
+
+@_kernel()
+def _gather(values, columns, queries, radii, row, rows):
+    """Fill `rows` with the queries, from `row` on, whose boxes meet the box of the chunk.
+
+    Returns how many there are, and the query at which to go on.
+    """
+    filled = 0
+    while row < len(queries) and filled < len(rows):
+        meets = radii[row] > 0
+        for place in range(len(columns)):
+            d, q = columns[place], queries[row, place]
+            if q - values[d, -1] >= radii[row] or values[d, 0] - q >= radii[row]:
+                meets = False
+                break
+        if meets:
+            rows[filled] = row
+            filled += 1
+        row += 1
+    return filled, row
+
+
+@_kernel()
+def search_chunk(values, order, starts, prefixes, columns, points, names, queries, own, radii, distances, indices):
+    """Put the nearest points of a chunk into the ordered lists of distances and indices, each (M, k).
+
+    What is not closer than the radius is not sought. `names` (C,) are the indices of the points, `own` (M,) those of
+    the queries themselves.
+    """
+    last = distances.shape[1] - 1
+    found = np.empty((_TILE, prefixes.shape[2]), np.uint64)
+    rows = np.empty(_TILE, np.int64)
+    row = 0
+    while row < len(queries):
+        filled, row = _gather(values, columns, queries, radii, row, rows)
+        _mark(starts, prefixes, columns, queries, rows[:filled], radii, found)
+        for t in range(filled):
+            near, who, query, itself = distances[rows[t]], indices[rows[t]], queries[rows[t]], own[rows[t]]
+            for w in range(found.shape[1]):
+                word = found[t, w]
+                while word != 0:
+                    point = w * 64 + _lowest(word)
+                    word &= word - _ONE
+                    name = names[point]
+                    if name == itself or (near[last] == 0 and name > who[last]):
+                        continue
+                    distance = _distance(points[point], query, near[last])
+                    if distance < near[last] or (distance == near[last] and name < who[last]):
+                        place = last
+                        while place > 0 and (
+                            near[place - 1] > distance or (near[place - 1] == distance and who[place - 1] > name)
+                        ):
+                            near[place], who[place] = near[place - 1], who[place - 1]
+                            place -= 1
+                        near[place], who[place] = distance, name
+
+
+@_kernel()
+def count_chunk(values, order, starts, prefixes, columns, points, queries, radii, counts):
+    """Add to the counts (M,) the points of a chunk, (C, d), with |x - q| < radius in all their coordinates.
+
+    `columns` (d,) says which of the ranked coordinates these are.
+    """
+    found = np.empty((_TILE, prefixes.shape[2]), np.uint64)
+    rows = np.empty(_TILE, np.int64)
+    few = _FEW * len(columns) // (_FEW // 4 + len(columns))
+    row = 0
+    while row < len(queries):
+        filled, row = _gather(values, columns, queries, radii, row, rows)
+        _mark(starts, prefixes, columns, queries, rows[:filled], radii, found)
+        for t in range(filled):
+            marked, query, radius = found[t], queries[rows[t]], radii[rows[t]]
+            size = _size(marked)
+            if size > few:
+                _clear(values, order, starts, columns, query, radius, marked)
+                size = _size(marked)
+            else:
+                for w in range(len(marked)):
+                    word = marked[w]
+                    while word != 0:
+                        size -= _distance(points[w * 64 + _lowest(word)], query, radius) >= radius
+                        word &= word - _ONE
+            counts[rows[t]] += size
+
+
+@_kernel()
+def count_on_line(values, queries, radii, counts):
+    """The number of ascending values (N,) with |x - q| < radius, for queries (M,)."""
+    for row in range(len(queries)):
+        low, high = _range(values, queries[row], radii[row])
+        counts[row] = max(high - low, 0)
