@@ -146,28 +146,38 @@ def ties(subject: Subject, trial: Trial) -> str:
     """Symmetric channels with two and five symbols, given as numbers."""
     if "continuous" not in subject.tags.data:
         raise Skipped("it takes labels; whether it is right for them is a statistical law")
-    n = number_of_samples(subject, trial, _LEAST)
+    repeats = -(-number_of_samples(subject, trial, _LEAST) // 200)
     random = np.random.default_rng(int(trial.generator().initial_seed()))
     said = []
     for symbols, flip in ((2, 0.1), (5, 0.2)):
-        x = random.integers(0, symbols, n)
-        moved = np.where(random.random(n) < flip, random.integers(1, symbols, n), 0)
-        z = random.integers(0, 2, n)
-        words = f"{symbols} different values"
-        if subject.quantity == "entropy":
-            answer = (x,), -math.inf
-        elif subject.quantity == "kl":
-            weights = np.arange(1, symbols + 1) / (symbols * (symbols + 1) / 2)
-            y = random.choice(symbols, size=n + n // 2, p=weights)
-            answer = (x, y), float(-np.log(symbols * weights).mean())
-        else:
-            noise = -flip * math.log(flip / (symbols - 1)) - (1 - flip) * math.log(1 - flip)
-            y = (x + moved) % symbols
-            answer = ((x, y) if subject.quantity == "mutual_information" else (x, y, z)), math.log(symbols) - noise
-        columns, truth = answer
-        arrays = tuple(column[:, None].astype(float) for column in columns)
-        said.append(right_or_cautious(subject, arrays, words, truth=truth, tolerance=_TOLERANCE))
+        arrays, truth = _symbols(subject.quantity, symbols, flip, 200 * repeats, random)
+        said.append(right_or_cautious(subject, arrays, f"{symbols} different values", truth=truth, tolerance=_TOLERANCE))
     return said[0]
+
+
+def _symbols(
+    quantity: str, symbols: int, flip: float, n: int, random: np.random.Generator
+) -> tuple[tuple[np.ndarray, ...], float]:
+    """Samples of a symmetric channel that occur just as often as they should, in random order, and the truth of them."""
+    if quantity == "kl":
+        weights = np.arange(1, symbols + 1) / (symbols * (symbols + 1) / 2)
+        x = np.arange(n) % symbols
+        y = np.repeat(np.arange(symbols), np.rint(1.5 * n * weights).astype(int))
+        columns, truth = (random.permutation(x), random.permutation(y)), float(-np.log(symbols * weights).mean())
+    else:
+        off = np.rint(n * flip / (symbols * (symbols - 1)))
+        counts = np.where(np.eye(symbols, dtype=bool), n / symbols - off * (symbols - 1), off).astype(int)
+        cells = np.repeat(np.arange(symbols**2), counts.ravel())
+        z = np.arange(len(cells)) % 2
+        order = random.permutation(len(cells))
+        columns = (cells[order] // symbols, cells[order] % symbols, z[order])
+        noise = -flip * math.log(flip / (symbols - 1)) - (1 - flip) * math.log(1 - flip)
+        truth = math.log(symbols) - noise
+        if quantity == "entropy":
+            columns, truth = columns[:1], -math.inf
+        elif quantity == "mutual_information":
+            columns = columns[:2]
+    return tuple(column[:, None].astype(float) for column in columns), truth
 
 
 @law(
