@@ -1,25 +1,19 @@
-"""Nearest-neighbour estimators in their plain exact form: Kozachenko-Leonenko entropy and KSG mutual information."""
+"""Nearest-neighbour estimators for continuous data: Kozachenko-Leonenko entropy and KSG mutual information."""
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from infotherm.core.estimate import Estimate
-from infotherm.estimators.base import paired_samples, require_independent, require_varying, stream_of_samples
-
-# the data are cut into disjoint parts to measure the spread and the drift with N
-_MOST_PARTS = 10
-_FEWEST_PER_PART = 20
-_TOLERATED_BIAS = 0.05  # nat, and relative: beyond it the number is not to be trusted
-_TOLERATED_REPEATS = 0.05  # the share of repeated values in a coordinate that rounding to float32 stays well below
+from infotherm.estimators.base import paired_samples, require_independent, require_varying
+from infotherm.estimators.diagnostics import Problem, Terms, coincidence, diagnosed, in_normal_scores
+from infotherm.estimators.nearest import count_closer, nearest, neighbour_counts
+from infotherm.estimators.tags import Tags
 
 
 @dataclass(frozen=True)
@@ -29,14 +23,18 @@ class KozachenkoLeonenko:
         h = psi(N) - psi(k) + D < log(2 eps_i) >,
 
     eps_i the distance of sample i to its k-th neighbour in the maximum norm (Kozachenko and Leonenko 1987; Kraskov,
-    Stoegbauer and Grassberger, Phys. Rev. E 69, 066138, 2004, Eq. 20). Its bias shrinks slowly in high dimension:
-    the result carries the bias, extrapolated as N^(-2/D) from parts of the data, as `error`, and is of kind "unknown"
-    where that is not small or where repeated values make the density meaningless.
+    Stoegbauer and Grassberger, Phys. Rev. E 69, 066138, 2004, Eq. 20). Its bias shrinks slowly in high dimension: the
+    result carries the bias, extrapolated as (k / N)^(2 / D) from disjoint parts of the data, as `error`, and is of kind
+    "unknown" where that is not small, where coordinates of unequal scale make a difference, or where repeated values
+    make the density meaningless.
 
     Parameters
     ----------
     k
         Which neighbour.
+    diagnose
+        Whether to find out how far the number can be trusted, which costs about as much again. Without, its `error` is
+        infinite and its kind "unknown".
 
     Examples
     --------
@@ -46,7 +44,10 @@ class KozachenkoLeonenko:
     True
     """
 
+    tags: ClassVar[Tags] = Tags(quantities=("entropy",))
+
     k: int = 3
+    diagnose: bool = True
 
     def estimate(self, x: Any) -> Estimate:
         """The entropy of samples of shape (N, D).
@@ -56,38 +57,51 @@ class KozachenkoLeonenko:
         ValueError
             For N <= k, constant or linearly dependent coordinates, NaN.
         """
-        (samples,) = paired_samples(x=x, least=_checked_neighbours(self.k) + 1)
+        (samples,) = paired_samples(x=x, least=checked_neighbours(self.k) + 1)
         require_varying(samples, "x")
         require_independent(samples, "x")
-        return _with_diagnostics("KozachenkoLeonenko", self._plain, self.k, [samples])
-
-    def _plain(self, x: Tensor) -> tuple[float, int]:
-        n, dim = x.shape
-        distances = _neighbour_distance(x, self.k)
-        ties = int((distances == 0).sum())
-        logs = torch.log(2 * distances[distances > 0]).mean().item() if ties < n else -math.inf
-        return _psi(n) - _psi(self.k) + dim * logs, ties
+        _, repeats = in_normal_scores([samples]) if self.diagnose else ([], 0.0)
+        dim = samples.shape[1]
+        problem = Problem(
+            "KozachenkoLeonenko",
+            _entropy_terms,
+            self.k,
+            [samples],
+            dim,
+            other_coordinates=(lambda: _on_equal_scales(samples)) if dim > 1 else None,
+        )
+        return diagnosed(problem, diagnose=self.diagnose, repeats=repeats)
 
 
 @dataclass(frozen=True)
 class KSG:
     """(Conditional) mutual information of samples by counting neighbours, in nats.
 
-        I(x; y) = psi(k) + psi(N) - < psi(n_x + 1) + psi(n_y + 1) >,
-        I(x; y | z) = psi(k) - < psi(n_xz + 1) + psi(n_yz + 1) - psi(n_z + 1) >,
+        I(x; y) = psi(k) + psi(N) - < psi(n_x + 1) + psi(n_y + 1) >                        (variant 1)
+        I(x; y) = psi(k) - 1 / k + psi(N) - < psi(m_x) + psi(m_y) >                        (variant 2)
+        I(x; y | z) = psi(k) - < psi(n_xz + 1) + psi(n_yz + 1) - psi(n_z + 1) >            (variant 1)
 
-    eps_i the distance of sample i to its k-th neighbour in the joint space (maximum norm), n the number of samples
-    *strictly* closer than eps_i in a subspace (Kraskov, Stoegbauer and Grassberger 2004, Eq. 8; Frenzel and Pompe,
-    Phys. Rev. Lett. 99, 204101, 2007). Never clipped at zero. In high dimension or near determinism it is far too
-    low: the result carries the bias, extrapolated as N^(-2/D) from parts of the data, as `error`, and is of kind
-    "unknown" where that is not small, where values repeat, or where the estimate nears its ceiling psi(N) - psi(k).
-    Information does not change when every coordinate is transformed by itself, but this number does (coordinates of
-    very different scale give nearly 0): its distance from that of the normal scores of the data counts as error too.
+    eps_i is the distance of sample i to its k-th neighbour in the joint space (maximum norm), n_x the number of other
+    samples *strictly* closer than eps_i in the subspace; m_x that of samples *at most* as far as the farthest, in x, of
+    the k neighbours (Kraskov, Stoegbauer and Grassberger, Phys. Rev. E 69, 066138, 2004, Eqs. 8 and 9; Frenzel and
+    Pompe, Phys. Rev. Lett. 99, 204101, 2007). Never clipped at zero.
+
+    In high dimension or near determinism the number is far too low: the result carries the bias, extrapolated as
+    (k / N)^(2 / D) from disjoint parts of the data, as `error`, and is of kind "unknown" where that is not small, where
+    values repeat, or where the estimate nears its ceiling psi(N) - psi(k). Information does not change when every
+    coordinate is transformed by itself, but this number does (coordinates of very different scale give nearly 0): its
+    distance from that of the normal scores of the data counts as error too. The value does not depend on the order of
+    the samples, nor, where no values repeat, do the errors.
 
     Parameters
     ----------
     k
         Which neighbour.
+    variant
+        1 or 2; the second has the smaller bias where x and y depend strongly, and no conditional form.
+    diagnose
+        Whether to find out how far the number can be trusted, which costs about as much again. Without, its `error` is
+        infinite and its kind "unknown".
 
     Examples
     --------
@@ -99,6 +113,18 @@ class KSG:
     """
 
     k: int = 3
+    variant: int = 1
+    diagnose: bool = True
+
+    def __post_init__(self) -> None:
+        if self.variant not in (1, 2):
+            raise ValueError(f"variant must be 1 or 2; got {self.variant!r}")
+
+    @property
+    def tags(self) -> Tags:
+        """What it computes, and under which changes of the data it must not move."""
+        k, conditional = self.k, ("conditional_mutual_information",) if self.variant == 1 else ()
+        return Tags(quantities=("mutual_information", *conditional), ceiling=lambda n: psi(n) - psi(k))
 
     def estimate(self, x: Any, y: Any, *, given: Any = None) -> Estimate:
         """The mutual information of paired samples of shapes (N, D_x), (N, D_y), given (N, D_z).
@@ -106,133 +132,79 @@ class KSG:
         Raises
         ------
         ValueError
-            For N <= k, unequal numbers of samples, constant coordinates, NaN.
+            For N <= k, unequal numbers of samples, constant coordinates, NaN; for `given` with variant 2.
         """
-        matrices = paired_samples(x=x, y=y, given=given, least=_checked_neighbours(self.k) + 1)
+        matrices = paired_samples(x=x, y=y, given=given, least=checked_neighbours(self.k) + 1)
+        if given is not None and self.variant == 2:
+            raise ValueError("given needs variant 1: variant 2 has no conditional form")
         for matrix, name in zip(matrices, ("x", "y", "given"), strict=False):
             require_varying(matrix, name)
-        estimate = _with_diagnostics("KSG", self._plain, self.k, matrices, [_normal_scores(m) for m in matrices])
-        n = len(matrices[0])
-        ceiling = _psi(n) - _psi(self.k)
-        if estimate.kind != "unknown" and float(estimate) > ceiling - 1:
-            return _distrusted(
-                "KSG",
-                estimate,
-                f"the estimate nears its ceiling psi(N) - psi(k) = {ceiling:.3g}: more samples are needed",
-            )
-        return estimate
-
-    def _plain(self, x: Tensor, y: Tensor, z: Tensor | None = None) -> tuple[float, int]:
-        spaces = [x, y] if z is None else [torch.cat([x, z], 1), torch.cat([y, z], 1)]
-        joint = torch.cat([x, y] if z is None else [x, y, z], 1)
-        distances = _neighbour_distance(joint, self.k)
-        n = len(joint)
-        terms = torch.stack([torch.digamma(_closer(space, distances) + 1) for space in spaces]).sum(0)
-        if z is None:
-            value = _psi(self.k) + _psi(n) - float(terms.mean())
-        else:
-            value = _psi(self.k) - float((terms - torch.digamma(_closer(z, distances) + 1)).mean())
-        return value, int((distances == 0).sum())
-
-
-def _with_diagnostics(
-    name: str,
-    plain: Callable[..., tuple[float, int]],
-    k: int,
-    matrices: list[Tensor],
-    transformed: list[Tensor] | None = None,
-) -> Estimate:
-    """The estimate on all samples; its random error and its bias from disjoint parts of the data.
-
-    `transformed` are the same data in other coordinates, which must not change the number.
-    """
-    n, dim = len(matrices[0]), sum(m.shape[1] for m in matrices)
-    value, ties = plain(*matrices)
-    stream = (stream_of_samples(*matrices),)
-    parts = min(_MOST_PARTS, n // max(_FEWEST_PER_PART, k + 2))
-    if parts < 4:
-        estimate = Estimate(
-            value, error=math.inf, kind="unknown", method="sample-based", streams=stream, info={"n": n, "k": k}
+        scores, repeats = in_normal_scores(matrices) if self.diagnose else ([], 0.0)
+        problem = Problem(
+            "KSG",
+            _second_terms if self.variant == 2 else _first_terms,
+            self.k,
+            matrices,
+            sum(m.shape[1] for m in matrices),
+            other_coordinates=lambda: (scores, 0.0),
+            ceiling=psi(len(matrices[0])) - psi(self.k),
         )
-        return _distrusted(name, estimate, f"{n} samples are too few to tell its error")
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))  # a fixed shuffle: data may come sorted
-    pieces = np.array([plain(*(m[index] for m in matrices))[0] for index in order.tensor_split(parts)])
-    # the variance of such averages falls as 1/N (Holmes and Nemenman, Phys. Rev. E 100, 022404, 2019); from few parts
-    # it is itself uncertain: the factor makes the normal interval about as wide as Student's
-    stderr = float(pieces.std(ddof=1)) / math.sqrt(parts) * (1 + 2.4 / (parts - 1))
-    # the bias falls as N^(-2/D), so that the drift from N/parts to N tells what is left of it
-    bias = abs(value - float(pieces.mean())) / (parts ** (2 / dim) - 1)
-    other = value if transformed is None else plain(*transformed)[0]
-    drift = abs(value - other)
-    estimate = Estimate(
-        value,
-        stderr=stderr,
-        error=bias + drift,
-        kind="estimate",
-        method="sample-based",
-        streams=stream,
-        info={"n": n, "k": k, "bias": bias} | ({} if transformed is None else {"coordinate_dependence": drift}),
-    )
-    if ties:
-        return _distrusted(name, estimate, f"{ties} of {n} samples coincide with neighbours: the law is not continuous")
-    repeated = max(_repeated_share(column) for matrix in matrices for column in matrix.T)
-    if repeated > _TOLERATED_REPEATS:
-        reason = f"{repeated:.0%} of the values of a coordinate repeat: the law is not continuous"
-        return _distrusted(name, estimate, reason)
-    tolerated = max(3 * stderr, _TOLERATED_BIAS, _TOLERATED_BIAS * abs(value))
-    if drift > tolerated:
-        return _distrusted(
-            name, estimate, f"it becomes {other:.3g} nat when each coordinate is brought to normal scores"
-        )
-    if bias > tolerated:
-        return _distrusted(name, estimate, f"its bias at this N is about {bias:.2g} nat in {dim} dimensions")
-    return estimate
+        return diagnosed(problem, diagnose=self.diagnose, repeats=repeats)
 
 
-def _distrusted(name: str, estimate: Estimate, reason: str) -> Estimate:
-    """The same number, marked as one that decides nothing."""
-    warnings.warn(f"{name}: {reason}; the result is of kind 'unknown'", stacklevel=4)
-    return replace(estimate, kind="unknown", info={**estimate.info, "warning": reason})
+def blocks_of(matrices: Sequence[Tensor]) -> tuple[Tensor, list[list[int]]]:
+    """The joint samples, and the columns of the subspaces whose counts enter: x and y, or xz, yz and z."""
+    joint = torch.cat(list(matrices), 1)
+    x, y, *rest = (part.tolist() for part in torch.arange(joint.shape[1]).split([m.shape[1] for m in matrices]))
+    return joint, [x + rest[0], y + rest[0], rest[0]] if rest else [x, y]
 
 
-def _normal_scores(x: Tensor) -> Tensor:
-    """Every coordinate transformed by itself so that its samples lie as those of a standard Gaussian."""
-    ranks = x.argsort(0).argsort(0).to(x.dtype)
-    return torch.special.ndtri((ranks + 0.5) / len(x))
+def _entropy_terms(k: int, x: Tensor) -> Terms:
+    n, dim = x.shape
+    distances = nearest(x, k).distances[:, -1]
+    # a zero distance gives -inf, the entropy of a law with atoms
+    return Terms(psi(n) - psi(k) + dim * (2 * distances).log(), coincidence(distances))
 
 
-def _repeated_share(column: Tensor) -> float:
-    """The share of samples whose value occurs more than once."""
-    counts = column.unique(return_counts=True)[1]
-    return float(counts[counts > 1].sum()) / len(column)
+def _on_equal_scales(x: Tensor) -> tuple[list[Tensor], float]:
+    """Each coordinate divided by its median distance from its median, and what the entropy loses by that."""
+    centred = x - x.median(0).values
+    scale = centred.abs().median(0).values
+    scale = torch.where(scale > 0, scale, 1.0)
+    return [centred / scale], float(scale.log().sum())
 
 
-def _neighbour_distance(x: Tensor, k: int) -> Tensor:
-    """Distance of each sample to its k-th neighbour in the maximum norm."""
-    from scipy.spatial import KDTree
-
-    points = x.cpu().numpy()
-    distances, _ = KDTree(points).query(points, k=k + 1, p=np.inf)
-    return torch.from_numpy(np.ascontiguousarray(distances[:, k]))
-
-
-def _closer(x: Tensor, distances: Tensor) -> Tensor:
-    """How many other samples lie strictly closer than `distances` in the maximum norm."""
-    from scipy.spatial import KDTree
-
-    points = x.cpu().numpy()
-    # the largest number below the distance makes "at most" strict, in the very arithmetic that found the neighbour
-    radii = np.nextafter(distances.numpy(), -np.inf)
-    counts = KDTree(points).query_ball_point(points, np.maximum(radii, 0), p=np.inf, return_length=True)
-    counts = np.where(radii < 0, 1, counts)  # a zero distance has nothing strictly closer, but the sample itself
-    return torch.from_numpy(np.asarray(counts, dtype=np.float64)) - 1
+def _first_terms(k: int, *matrices: Tensor) -> Terms:
+    joint, subspaces = blocks_of(matrices)
+    found, counts = neighbour_counts(joint, k, subspaces)
+    digammas = [digamma(count + 1) for count in counts]
+    outer = digammas[0] + digammas[1]  # first these two: exchanging x and y changes no bit
+    values = psi(k) + psi(len(joint)) - outer if len(counts) == 2 else psi(k) - (outer - digammas[2])
+    return Terms(values, coincidence(found.distances[:, -1]))
 
 
-def _psi(n: int) -> float:
+def _second_terms(k: int, x: Tensor, y: Tensor) -> Terms:
+    found = nearest(torch.cat([x, y], 1), k)
+    digammas = []
+    for space in (x, y):
+        reach = (space[found.indices] - space[:, None]).abs().amax((1, 2))
+        digammas.append(digamma(count_closer(space, reach, inclusive=True)))
+    values = psi(k) - 1 / k + psi(len(x)) - (digammas[0] + digammas[1])
+    return Terms(values, coincidence(found.distances[:, -1]))
+
+
+def digamma(counts: Tensor) -> Tensor:
+    """psi of whole numbers, in float64."""
+    return torch.digamma(counts.to(torch.float64))
+
+
+def psi(n: int) -> float:
+    """psi of one whole number."""
     return float(torch.digamma(torch.tensor(float(n), dtype=torch.float64)))
 
 
-def _checked_neighbours(k: int) -> int:
+def checked_neighbours(k: int) -> int:
+    """k itself, when it is a positive integer."""
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise ValueError(f"k must be a positive integer; got {k!r}")
     return k
