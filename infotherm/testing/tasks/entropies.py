@@ -78,7 +78,7 @@ def _gaussian() -> list[Task]:
 def _continuous() -> list[Task]:
     correlated = dense(3, 0.5)
 
-    def student(degrees: float, dispersion: Tensor) -> Sampler:
+    def student(degrees: int, dispersion: Tensor) -> Sampler:
         draw = student_draw(dispersion, degrees, len(dispersion))
         return lambda n, g: draw(n, g)[0]
 

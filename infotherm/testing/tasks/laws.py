@@ -50,15 +50,13 @@ def cauchy() -> Sampler:
     return lambda n, g: (math.pi * (uniform(g, n, 1) - 0.5)).tan()
 
 
-def gamma(shape: float) -> Sampler:
-    """Samples (n, 1) of the gamma law of unit scale."""
-    return lambda n, g: torch._standard_gamma(
-        torch.full((n, 1), shape, dtype=torch.float64, device=g.device), generator=g
-    )
+def gamma(shape: int) -> Sampler:
+    """Samples (n, 1) of the gamma law of unit scale and whole shape, a sum of exponential variables."""
+    return lambda n, g: exponential(dim=shape)(n, g).sum(1, keepdim=True)
 
 
-def beta(a: float, b: float) -> Sampler:
-    """Samples (n, 1) of the beta law, the share of one gamma variable in the sum of two."""
+def beta(a: int, b: int) -> Sampler:
+    """Samples (n, 1) of the beta law of whole parameters, the share of one gamma variable in the sum of two."""
     first, second = gamma(a), gamma(b)
 
     def sample(n: int, g: torch.Generator) -> Tensor:

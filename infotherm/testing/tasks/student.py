@@ -34,21 +34,14 @@ def excess_information(degrees: float, dx: int, dy: int) -> float:
     return float(f[0] + f[1] - f[2] - f[3])
 
 
-def student_draw(dispersion: Tensor, degrees: float, *dims: int) -> Draw:
-    """Samples of L z / sqrt(chi^2_v / v), cut into parts of these sizes.
-
-    chi^2_v / 2 is a gamma variable of shape v/2, which is drawn in logarithms as G(v/2 + 1) U^(2/v), so that no draw
-    of a small one is zero.
-    """
+def student_draw(dispersion: Tensor, degrees: int, *dims: int) -> Draw:
+    """Samples of L z sqrt(v) / |w| with w of v standard normal numbers, cut into parts of these sizes."""
     factor = torch.linalg.cholesky(dispersion)
 
     def draw(n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         z = normal(generator, n, sum(dims)) @ factor.mT.to(generator.device)
-        shape = torch.full((n, 1), degrees / 2 + 1, dtype=torch.float64, device=generator.device)
-        gamma = torch._standard_gamma(shape, generator=generator)
-        u = 1 - torch.rand(n, 1, generator=generator, device=generator.device, dtype=torch.float64)
-        log_gamma = gamma.log() + u.log() * (2 / degrees)
-        return (z * (0.5 * (math.log(degrees / 2) - log_gamma)).exp()).split(dims, dim=1)
+        radius = normal(generator, n, degrees).norm(dim=1, keepdim=True)
+        return (z * (math.sqrt(degrees) / radius)).split(dims, dim=1)
 
     return draw
 
