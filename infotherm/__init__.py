@@ -14,6 +14,7 @@ from infotherm._version import __version__
 if TYPE_CHECKING:
     from infotherm import bounds as bounds
     from infotherm import estimators as estimators
+    from infotherm import networks as networks
     from infotherm import plots as plots
     from infotherm import processes as processes
     from infotherm import replica as replica

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from infotherm.core.estimate import Estimate
 from infotherm.core.rounding import rounding_error
 from infotherm.estimators.base import paired_samples, require_varying, stream_of_samples
+from infotherm.estimators.tags import Tags
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,13 @@ class GaussianPlugIn:
     """
 
     significance: float = 1e-3
+
+    tags: ClassVar[Tags] = Tags(
+        quantities=("entropy", "mutual_information", "conditional_mutual_information"),
+        consistent_for="gaussian",
+        invariances=frozenset({"shift", "reflection", "common-scale", "coordinate-scale", "rotation", "linear"}),
+        least_samples=10,
+    )
 
     def estimate(self, x: Any, y: Any = None, *, given: Any = None) -> Estimate:
         """The estimate from samples of shape (N, D).
