@@ -5,21 +5,23 @@ from __future__ import annotations
 import difflib
 import fnmatch
 from collections.abc import Iterable
-from importlib import import_module
-from importlib.util import find_spec
 
-from infotherm.testing.law import Law, registered
+from infotherm.testing import bound_laws, conduct_laws, exact_laws, robustness_laws, statistical_laws
+from infotherm.testing.law import SORTS, Law, registered
 
-for _file in ("exact_laws", "conduct_laws", "statistical_laws", "bound_laws", "robustness_laws"):
-    if find_spec(f"infotherm.testing.{_file}"):
-        import_module(f"infotherm.testing.{_file}")
+FILES = (exact_laws, conduct_laws, statistical_laws, bound_laws, robustness_laws)  # imported, they are registered
+
+
+def catalogue() -> dict[str, Law]:
+    """Every law by name: exact ones first, then statistical ones, bounds and robustness."""
+    return dict(sorted(registered().items(), key=lambda entry: SORTS.index(entry[1].sort)))
 
 
 def names(quantity: str | None = None, sort: str | None = None) -> list[str]:
     """The names of all laws, or of those that speak of one quantity, or of one sort."""
     return [
         law.name
-        for law in registered().values()
+        for law in catalogue().values()
         if (quantity is None or quantity in law.quantities) and (sort is None or law.sort == sort)
     ]
 
@@ -37,10 +39,11 @@ def get(name: str) -> Law:
     >>> get("symmetry").statement
     'I(x; y) = I(y; x)'
     """
-    if name not in registered():
-        near = difflib.get_close_matches(str(name), registered(), n=3, cutoff=0.3) or sorted(registered())
+    known = registered()
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.3) or sorted(known)
         raise UnknownLaw(f"no law is called {name!r}; the nearest are {', '.join(near)}")
-    return registered()[name]
+    return known[name]
 
 
 def select(quantity: str, patterns: Iterable[str] | str | None = None) -> list[Law]:
@@ -53,7 +56,7 @@ def select(quantity: str, patterns: Iterable[str] | str | None = None) -> list[L
     UnknownLaw
         For a name or a glob that no law has, or when no law of this quantity is left.
     """
-    known = registered()
+    known = catalogue()
     if patterns is None:
         return [law for law in known.values() if quantity in law.quantities]
     chosen: set[str] = set()

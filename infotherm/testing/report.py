@@ -99,13 +99,15 @@ class Report:
             f"budget {self.budget}, seed {self.seed}, false-alarm level {self.level:g}",
         ]
         width = max((len(result.law) for result in self.results), default=0)
-        indent = 2 + 8 + 2 + width + 2
         for result in self.results:
             head = f"  {result.status:8}  {result.law:{width}}  "
             body = " ".join(result.reason.split())
             if result.status in ("failed", "expected"):
-                body = f"{body}  [{result.statement}]"
-            lines += textwrap.wrap(body, _WIDTH, initial_indent=head, subsequent_indent=" " * indent) or [head.rstrip()]
+                body = f"{body} [{result.statement}]"
+            elif not result.stale:  # one line each; `results` hold the whole
+                body = textwrap.shorten(body, max(20, _WIDTH - len(head)), placeholder=" ...")
+            indent = " " * len(head)
+            lines += textwrap.wrap(body, _WIDTH, initial_indent=head, subsequent_indent=indent) or [head.rstrip()]
         return "\n".join(lines)
 
     def __repr__(self) -> str:

@@ -146,6 +146,8 @@ def ties(subject: Subject, trial: Trial) -> str:
     """Symmetric channels with two and five symbols, given as numbers."""
     if "continuous" not in subject.tags.data:
         raise Skipped("it takes labels; whether it is right for them is a statistical law")
+    if subject.tags.consistent_for == "gaussian":
+        raise Skipped("its tags claim Gaussian data only")
     repeats = -(-number_of_samples(subject, trial, _LEAST) // 200)
     random = np.random.default_rng(int(trial.generator().initial_seed()))
     said = []
@@ -160,7 +162,7 @@ def ties(subject: Subject, trial: Trial) -> str:
 def _symbols(
     quantity: str, symbols: int, flip: float, n: int, random: np.random.Generator
 ) -> tuple[tuple[np.ndarray, ...], float]:
-    """Samples of a symmetric channel that occur just as often as they should, in random order, and the truth of them."""
+    """Samples of a symmetric channel, each just as often as it should be, in random order, and their number."""
     if quantity == "kl":
         weights = np.arange(1, symbols + 1) / (symbols * (symbols + 1) / 2)
         x = np.arange(n) % symbols
