@@ -101,7 +101,7 @@ class KernelDensity:
         n, dim = len(matrices[0]), sum(m.shape[1] for m in matrices)
         is_entropy = len(matrices) == 1
         whole = self._plain(matrices)
-        value, stderr = whole.terms.mean(), whole.terms.std() / math.sqrt(n)
+        value, stderr = whole.terms.mean(), whole.influence.std() / math.sqrt(n)
         error = whole.error + rounding_error([whole.terms.abs().mean()])
         info: dict[str, Any] = {"n": n, "bandwidth": whole.bandwidth}
         estimate = Estimate(
@@ -161,24 +161,33 @@ class KernelDensity:
             x, y, z = matrices
             signed = [(1, torch.cat([x, z], 1)), (1, torch.cat([y, z], 1)), (-1, joint), (-1, z)]
         surprises = [_surprise(space, self.bandwidth) for _, space in signed]
-        terms = torch.stack([sign * s.terms for (sign, _), s in zip(signed, surprises, strict=True)]).sum(0)
+        terms, influence = (
+            torch.stack([sign * part for (sign, _), part in zip(signed, parts, strict=True)]).sum(0)
+            for parts in ([s.terms for s in surprises], [s.influence for s in surprises])
+        )
         joint_bandwidth = surprises[0 if len(matrices) == 1 else 2].bandwidth
         return _Resubstitution(
-            terms, [s.terms for s in surprises], joint_bandwidth, math.fsum(s.error for s in surprises)
+            terms, influence, [s.terms for s in surprises], joint_bandwidth, math.fsum(s.error for s in surprises)
         )
 
 
 class _Resubstitution(NamedTuple):
     terms: Tensor
+    influence: Tensor
     parts: list[Tensor]
     bandwidth: float
     error: float
 
 
 class _Surprise(NamedTuple):
-    """-log p_{-i}(x_i) of every sample, the bandwidth, and what selection and rounding can have moved the mean by."""
+    """-log p_{-i}(x_i) of every sample, its influence on the mean, the bandwidth, and what moved the mean.
+
+    The influence counts what a sample adds to the densities of the others. The error is that of selecting the
+    bandwidth, and rounding.
+    """
 
     terms: Tensor
+    influence: Tensor
     bandwidth: float
     error: float
 
@@ -189,8 +198,8 @@ def _surprise(x: Tensor, bandwidth: float | str) -> _Surprise:
     silverman = (n * (dim + 2) / 4) ** (-1 / (dim + 4))
     if bandwidth != "likelihood":
         b = float({"silverman": silverman, "scott": n ** (-1 / (dim + 4))}.get(str(bandwidth), bandwidth))
-        terms = kernels.surprise([b])[0]
-        return _Surprise(terms, b, kernels.rounding(terms, b))
+        terms, shares = kernels.influence(b)
+        return _Surprise(terms, terms - shares, b, kernels.rounding(terms, b))
     grid, step = [silverman * math.exp(0.4 * i) for i in range(-10, 4)], 0.1
     terms = kernels.surprise(grid)
     coarse = grid[int(terms.mean(1).argmin())]
@@ -202,7 +211,8 @@ def _surprise(x: Tensor, bandwidth: float | str) -> _Surprise:
     slopes = (right - left) / (2 * step)
     # the smallest of N-sample means lies below the mean of the best by var(slope) / (2 N curvature), on average
     selection = float(slopes.var()) / (2 * n * curvature) if curvature > 0 else math.inf
-    return _Surprise(middle, grid[best], kernels.rounding(middle, grid[best]) + selection)
+    shares = kernels.influence(grid[best])[1]
+    return _Surprise(middle, middle - shares, grid[best], kernels.rounding(middle, grid[best]) + selection)
 
 
 class _Kernels(NamedTuple):
@@ -242,7 +252,12 @@ class _Kernels(NamedTuple):
         product = 4 * dim * torch.finfo(terms.dtype).eps * farthest**2 / bandwidth**2
         return 2 * self.moved * (math.sqrt(reach) * farthest / bandwidth + dim) + product
 
-    def surprise(self, bandwidths: list[float]) -> Tensor:
+    def influence(self, bandwidth: float) -> tuple[Tensor, Tensor]:
+        """-log p_{-i}(x_i), and what sample i adds to the densities of the others: sum_j K_ji / sum_i' K_ji'."""
+        weights = torch.zeros_like(self.leverage)
+        return self.surprise([bandwidth], weights)[0], weights
+
+    def surprise(self, bandwidths: list[float], weights: Tensor | None = None) -> Tensor:
         """-log p_{-i}(x_i) for several bandwidths (V, N).
 
         Without sample i the scatter matrix is 1 - c y_i y_i^T with c = N / (N - 1), so that its determinant is
@@ -260,7 +275,11 @@ class _Kernels(NamedTuple):
             largest = squares.amax(1, keepdim=True)
             squares -= largest
             for row, b in zip(logs, bandwidths, strict=True):
-                row[part] = largest[:, 0] / b**2 + torch.exp2(squares / (b**2 * math.log(2))).sum(1).log()
+                kernels = torch.exp2(squares / (b**2 * math.log(2)))
+                sums = kernels.sum(1)
+                row[part] = largest[:, 0] / b**2 + sums.log()
+                if weights is not None:
+                    weights += (1 / sums) @ kernels
         scale = torch.tensor(bandwidths, dtype=self.y.dtype, device=self.y.device).log()[:, None]
         constant = dim / 2 * math.log(2 * math.pi / (n - 2)) + self.log_det + math.log(n - 1)
         return constant + dim * scale + self.rest.log() / 2 - logs

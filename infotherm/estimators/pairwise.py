@@ -121,7 +121,7 @@ class KolchinskyTracey:
         """The upper bound of h(X + noise) from samples of shape (N, D); duplicates and N = 1 are legal.
 
         Fewer than 8 samples say nothing of the law they come from: the value is then `info["upper"]`, which is exact
-        for N = 1, of kind "unknown" with a warning. So it is where one sample carries more than 1/5 + 25/N of
+        for N = 1, of kind "unknown" with a warning. So it is where one sample carries more than 1/2 + 15/N of
         the spread of the logarithms (heavy tails): the standard error then means nothing.
 
         Raises
@@ -302,7 +302,7 @@ def _likeliest_variance(x: Tensor) -> float:
 def carried_by_one(terms: Tensor) -> bool:
     """Whether one of the terms of a mean carries so much of their spread that a standard error means nothing.
 
-    That is more than 1/5 + 25/N of the sum of squared deviations, which Gaussian samples of N > 31 do not reach.
+    That is more than 1/2 + 15/N of the sum of squared deviations, which samples of a Gaussian hardly ever reach.
     """
     squares = (terms - terms.mean()).square()
-    return float(squares.amax()) > (0.2 + 25 / len(terms)) * float(squares.sum())
+    return float(squares.amax()) > (0.5 + 15 / len(terms)) * float(squares.sum())
