@@ -95,7 +95,8 @@ def spd_matrices(
     matrices = []
     for _ in range(math.prod(batch)):
         rotation, values = spectral(draw, size, condition, singular)
-        matrix = square * (rotation * values) @ rotation.mT
+        root = rotation * values.sqrt()  # its products are right relative to the rows, however short one is
+        matrix = square * (root @ root.mT)
         matrices.append((matrix + matrix.mT) / 2)
     return torch.stack(matrices).reshape(*batch, size, size) if matrices else torch.empty(*batch, size, size)
 
