@@ -36,6 +36,7 @@ _COLOURS = {
     "not applicable": "dim",
     "error": "magenta",
 }
+_STATUS_COLOURS = {"passed": "green", "failed": "bold red", "expected": "yellow", "skipped": "dim"}
 _SIGNS = {">=": "≥", "<=": "≤", "==": "="}
 _PLAIN = str.maketrans({"≥": ">=", "≤": "<=", "±": "+-"})
 _PIPED_WIDTH = 160  # a log file is not wrapped at 80 columns
@@ -122,19 +123,30 @@ def validate(
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on the error stream that names what is being computed; nothing where that is not a terminal."""
+def _progress(after: float = 0.0) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on the error stream that names what is being computed; nothing where that is not a terminal.
+
+    It comes up once that has taken `after` seconds.
+    """
+    from time import monotonic
+
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     console = _console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=None)
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task("starting", total=None)
+    begun = monotonic()
 
-        def advance(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, description=escape(name))
+    def advance(done: int, total: int, name: str) -> None:
+        bar.update(task, completed=done, total=total, description=escape(name))
+        if monotonic() - begun >= after:
+            bar.start()
 
+    try:
         yield advance
+    finally:
+        bar.stop()
 
 
 def _show_verdicts(console: Console, datasets: Iterable[Any]) -> None:
@@ -262,29 +274,172 @@ def estimate(
     x: Annotated[str, typer.Option("--x", help="Columns, joined by commas.", metavar="A,B")],
     y: Annotated[str, typer.Option("--y", help="Columns; with them the mutual information.", metavar="C")] = "",
     given: Annotated[str, typer.Option("--given", help="Columns to condition on.", metavar="D")] = "",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="gaussian, neighbours, kernel, binning, mixed, infonce, nwj, mine or donsker-varadhan; may be "
+            "repeated. Without it, those that suit the columns best.",
+            metavar="NAME",
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every method that suits the columns and trains no network.")
+    ] = False,
     neighbours: Annotated[int, typer.Option("--neighbours", "-k", help="Of the nearest-neighbour estimators.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of the methods that train a network.")] = 0,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw the columns and the numbers (.svg, .png, .pdf).", metavar="FILE")
     ] = None,
 ) -> None:
-    """Entropies and mutual information of a file's columns, with error bars, by two estimators."""
+    """Entropies and mutual information of a file's columns, with error bars, by several estimators side by side."""
     from infotherm.estimators.files import estimate_file
 
-    found = estimate_file(file, _columns(x), _columns(y), _columns(given), k=neighbours)
+    if every and method:
+        raise ValueError("--all and --method cannot be given together")
+    methods = "all" if every else method or None
+    with _progress(after=2.0) as progress:
+        found = estimate_file(
+            file,
+            _columns(x),
+            _columns(y),
+            _columns(given),
+            k=neighbours,
+            methods=methods,
+            seed=seed,
+            progress=progress,
+        )
     console = _console()
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("quantity", "estimator", "estimate", "note"):
+    for heading in ("quantity", "estimator", "estimate", "kind", "note"):
         table.add_column(heading, overflow="fold")
     for row in found.rows:
-        number = "" if row.estimate is None else repr(row.estimate)
-        table.add_row(Text(row.quantity), Text(row.estimator), Text(number), Text(row.note, style="dim"))
+        number, kind = ("", "") if row.estimate is None else (_number(row.estimate), row.estimate.kind)
+        table.add_row(*map(Text, (row.quantity, row.estimator, number, kind)), Text(row.note, style="dim"))
     console.print(table)
-    console.print(Text(found.dropped_sentence()))
+    console.print(Text("\n".join([found.dropped_sentence(), *found.remarks])))
     if plot is not None:
         from infotherm.report.estimates import write_plot
 
         console.print(f"plot: {escape(str(write_plot(found, plot)))}", soft_wrap=True)
 
 
+def _number(estimate: Any) -> str:
+    from infotherm.core.display import with_uncertainty
+
+    return f"{with_uncertainty(float(estimate), float(estimate.stderr + estimate.error))} {estimate.units}"
+
+
 def _columns(joined: str) -> list[str]:
     return [name.strip() for name in joined.split(",") if name.strip()]
+
+
+# -- conformance -----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+@_plainly
+def conformance(
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="Where the estimator is: a function of arrays (N, D), or an object with `estimate` and `tags`.",
+            metavar="MODULE:FUNCTION",
+            show_default=False,
+        ),
+    ],
+    quantity: Annotated[
+        str | None,
+        typer.Option(
+            help="mutual_information, conditional_mutual_information, entropy or kl; the estimator's own by default."
+        ),
+    ] = None,
+    units: Annotated[str | None, typer.Option(help="What a function answers in: nat, bit or hartley.")] = None,
+    budget: Annotated[str, typer.Option(help="fast or full.")] = "fast",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same report.")] = 0,
+    law: Annotated[
+        list[str] | None, typer.Option(help="Name of a law, or a glob; may be repeated.", metavar="GLOB")
+    ] = None,
+    expect: Annotated[
+        list[str] | None,
+        typer.Option(help="A failure that is known, with its reason; may be repeated.", metavar="LAW=REASON"),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report as a page.", metavar="FILE")] = None,
+) -> None:
+    """Put an estimator through the laws that every estimator must obey. Exit code 1 when one is broken."""
+    from infotherm.testing import check_estimator
+
+    estimator = _estimator(target, quantity, units)
+    with _progress(after=2.0) as progress:
+        report = check_estimator(
+            estimator,
+            quantity,
+            budget,
+            seed=seed,
+            laws=law or None,
+            expected_failures=dict(map(_expectation, expect or ())),
+            progress=progress,
+        )
+    console = _console()
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("law", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    table.add_column("evidence", overflow="fold")
+    for result in report.results:
+        status = Text(result.status, style=_STATUS_COLOURS[result.status])
+        table.add_row(Text(result.law), status, Text(" ".join(result.reason.split())))
+    console.print(table)
+    for result in report.failed:
+        console.print(Text.assemble(("failed", "bold red"), f" {result.law}: {result.statement}"), soft_wrap=True)
+    if html is not None:
+        console.print(f"report: {escape(str(report.write_html(html)))}", soft_wrap=True)
+    console.print(Text(f"{report.name}, {report.quantity.replace('_', ' ')}: {report.summary}"), soft_wrap=True)
+    raise typer.Exit(0 if report.passed else 1)
+
+
+def _estimator(target: str, quantity: str | None, units: str | None) -> Any:
+    """An estimator as it is, made without arguments if it is a class; a function becomes one."""
+    from infotherm.testing import as_estimator
+
+    found = _imported(target)
+    try:
+        found = found() if isinstance(found, type) else found
+        if not hasattr(found, "tags"):
+            return as_estimator(found, quantity or "mutual_information", units)
+    except TypeError as problem:
+        raise ValueError(f"{target} cannot be used: {problem}") from None
+    if units is not None:
+        raise ValueError(f"--units is for plain functions; {target} has tags, and so answers in Estimates")
+    return found
+
+
+def _imported(target: str) -> Any:
+    """The object that "module:name" speaks of; modules in this folder are found first."""
+    from difflib import get_close_matches
+    from importlib import import_module
+
+    name, _, attribute = target.partition(":")
+    if not name or not attribute:
+        raise ValueError(f"an estimator is given as module:function; got {target!r}")
+    if (folder := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        found = import_module(name)
+    except ModuleNotFoundError as problem:
+        if problem.name and (name == problem.name or name.startswith(f"{problem.name}.")):
+            raise ValueError(f"no module is called {problem.name!r}, here or among the installed packages") from None
+        raise ValueError(f"{name} cannot be imported: {problem}") from None
+    except Exception as problem:  # whatever a stranger's module does
+        raise ValueError(f"{name} cannot be imported: {type(problem).__name__}: {problem}") from None
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            near = get_close_matches(part, dir(found), n=3)
+            raise ValueError(f"{name} has no {part!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+        found = getattr(found, part)
+    return found
+
+
+def _expectation(text: str) -> tuple[str, str]:
+    law, _, reason = text.partition("=")
+    if not law.strip() or not reason.strip():
+        raise ValueError(f"an expected failure is given as law=reason; got {text!r}")
+    return law.strip(), reason.strip()

@@ -164,6 +164,34 @@ def test_columns_of_a_file_are_estimated(call, table):
         assert expected in printed
 
 
+def test_methods_side_by_side(call, table):
+    code, printed, errors = call("estimate", table, "--x", "a", "--y", "b", "--all")
+    assert code == 0, errors
+    assert all(name in printed for name in ("GaussianPlugIn", "KSG", "KernelDensity", "Binning"))
+    code, printed, errors = call(
+        "estimate", table, "--x", "a", "--y", "b", "--method", "gaussian", "--method", "binning"
+    )
+    assert code == 0 and "Binning" in printed and "KSG" not in printed
+    assert call("estimate", table, "--x", "a", "--all", "--method", "gaussian")[0] == 2
+
+
+def test_labels_are_told(call, table):
+    code, printed, errors = call("estimate", table, "--x", "label", "--method", "binning")
+    assert code == 0, errors
+    assert re.search(r"^H\(label\) +Binning +1.1[0-9]+ .* nat +estimate", printed, re.M)
+    assert last_line(printed) == "label takes 3 values: read as labels"
+
+
+def test_conditional_information(call, table):
+    code, printed, errors = call("estimate", table, "--x", "a", "--y", "b", "--given", "label", "--method", "gaussian")
+    assert code == 0 and "I(a; b | label)" in printed, errors
+
+
+def test_an_unknown_method_names_the_nearest(call, table):
+    code, _, errors = call("estimate", table, "--x", "a", "--method", "gausian")
+    assert code == 2 and errors == "error: no method is called 'gausian'; did you mean gaussian?\n"
+
+
 def test_a_plot_is_written_on_demand(call, table, tmp_path):
     code, printed, errors = call("estimate", table, "--x", "a", "--y", "b", "--plot", "drawn/plot.svg")
     assert code == 0, errors
@@ -184,6 +212,97 @@ def test_an_unknown_column_is_one_line(call, table):
 def test_a_missing_file_is_one_line(call):
     code, _, errors = call("estimate", "nothing.csv", "--x", "a")
     assert code == 2 and errors.startswith("error: ") and "nothing.csv" in errors
+
+
+# -- conformance -------------------------------------------------------------------------------------------------------
+
+
+STRANGERS = """
+import numpy as np
+
+def gaussian(x, y):
+    "The one-dimensional Gaussian information in nats."
+    return -0.5 * np.log(1 - np.corrcoef(x[:, 0], y[:, 0])[0, 1] ** 2)
+
+def lopsided(x, y):
+    return gaussian(x, y) + 0.01 * x.var()
+
+def bits(x, y):
+    return gaussian(x, y) / np.log(2)
+
+class Needs:
+    def __init__(self, argument):
+        self.argument = argument
+"""
+
+
+@pytest.fixture
+def strangers(tmp_path, monkeypatch):
+    """The name of a module in the working folder, forgotten afterwards."""
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    name = f"strangers_{abs(hash(tmp_path))}"
+    (tmp_path / f"{name}.py").write_text(STRANGERS, encoding="utf-8")
+    (tmp_path / f"{name}_broken.py").write_text("import no_such_thing_at_all\n", encoding="utf-8")
+    (tmp_path / f"{name}_raising.py").write_text("1 / 0\n", encoding="utf-8")
+    yield name
+    for module in (name, f"{name}_broken", f"{name}_raising"):
+        sys.modules.pop(module, None)
+
+
+def test_a_function_is_put_through_the_laws(call, strangers):
+    code, printed, errors = call("conformance", f"{strangers}:gaussian", "--law", "symmetry", "--law", "row-*")
+    assert code == 0, errors
+    assert re.search(r"^symmetry +passed +\S", printed, re.M) and re.search(r"^row-permutation +passed", printed, re.M)
+    assert last_line(printed) == "gaussian, mutual information: 2 passed"
+
+
+def test_a_broken_law_fails_unless_it_is_expected(call, strangers, tmp_path):
+    asked = ("conformance", f"{strangers}:lopsided", "--law", "symmetry")
+    code, printed, _ = call(*asked, "--html", "out/report.html")
+    assert code == 1 and re.search(r"^symmetry +failed +\S", printed, re.M)
+    assert re.search(r"^failed symmetry: ", printed, re.M)
+    assert "lopsided" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    code, printed, _ = call(*asked, "--expect", "symmetry=the variance of x is added")
+    assert code == 0 and re.search(r"^symmetry +expected", printed, re.M)
+
+
+def test_units_are_those_of_the_function(call, strangers):
+    """Only the right units make a function in bits unbiased."""
+    asked = ("conformance", f"{strangers}:bits", "--law", "result-form", "--seed", 3)
+    nats, bits = (re.search(r"passed +(-?[0-9.]+)", call(*asked, *extra)[1]) for extra in ((), ("--units", "bit")))
+    assert nats and bits
+    assert float(bits[1]) == pytest.approx(float(nats[1]) * 0.693147, rel=1e-4)
+
+
+def test_an_estimator_of_ours(call):
+    """A class is made without arguments."""
+    asked = ("--quantity", "entropy", "--law", "shift")
+    code, printed, errors = call("conformance", "infotherm.estimators.kernel:KernelDensity", *asked)
+    assert code == 0, errors
+    assert re.search(r"^KernelDensity.*, entropy: 1 passed$", last_line(printed))
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "message"),
+    [
+        ("nowhere_at_all:f", (), "no module is called 'nowhere_at_all', here or among the installed packages"),
+        ("{}:gausian", (), "{} has no 'gausian'; did you mean gaussian?"),
+        ("{}_broken:f", (), "{}_broken cannot be imported: No module named 'no_such_thing_at_all'"),
+        ("{}_raising:f", (), "{}_raising cannot be imported: ZeroDivisionError: division by zero"),
+        ("{}", (), "an estimator is given as module:function; got '{}'"),
+        ("{}:Needs", (), "{}:Needs cannot be used: "),
+        ("{}:STRANGE", (), "{} has no 'STRANGE'"),
+        ("{}:gaussian", ("--quantity", "gossip"), "quantity must be "),
+        ("{}:gaussian", ("--budget", "none"), "budget must be "),
+        ("{}:gaussian", ("--law", "symetry"), "no law is called 'symetry'"),
+        ("{}:gaussian", ("--expect", "symmetry"), "an expected failure is given as law=reason; got 'symmetry'"),
+        ("infotherm.estimators.kernel:KernelDensity", ("--units", "bit"), "--units is for plain functions"),
+    ],
+)
+def test_what_cannot_be_tried_is_one_line(call, strangers, target, arguments, message):
+    code, printed, errors = call("conformance", target.replace("{}", strangers), *arguments)
+    assert code == 2 and not printed
+    assert errors.startswith(f"error: {message.replace('{}', strangers)}") and errors.count("\n") == 1
 
 
 # -- doctor and the rest -----------------------------------------------------------------------------------------------
@@ -211,7 +330,7 @@ def test_version(call):
     assert call("--version")[:2] == (0, f"infotherm {__version__}\n")
 
 
-@pytest.mark.parametrize("command", [[], ["validate"], ["bounds"], ["estimate"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["validate"], ["bounds"], ["estimate"], ["conformance"], ["doctor"]])
 def test_help(call, command):
     code, printed, _ = call(*command, "--help")
     assert code == 0 and "Usage" in printed

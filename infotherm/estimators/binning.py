@@ -191,7 +191,7 @@ class Binning:
         binned = [name for name in arguments if self._bins(name) != LABELS]
         if len(arguments) == 1:
             if self.differential:
-                return "upper", "differential entropy, the density taken as constant in each cell: at least the truth"
+                return "upper", "entropy of a density that is constant in each bin: at least that of x"
             return "estimate", "entropy of the bins" if binned else "entropy"
         if not binned:
             return "estimate", "information"

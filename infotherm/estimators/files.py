@@ -1,9 +1,9 @@
-"""Entropy and mutual information of columns in a file, by two estimators side by side."""
+"""Entropy and mutual information of columns in a file, by several estimators side by side."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from infotherm.core.estimate import Estimate
-from infotherm.estimators.gaussian import GaussianPlugIn
-from infotherm.estimators.neighbours import KSG, KozachenkoLeonenko
+from infotherm.estimators.methods import ENTROPY, LABELS, METHODS, Progress, Request, chosen, is_label, sort_of
 from infotherm.estimators.tables import Table, read_table
 
 if TYPE_CHECKING:
@@ -41,6 +40,8 @@ class FileEstimates:
         The numbers.
     table
         The samples used; `table.dropped` maps a reason to a count.
+    remarks
+        What was assumed of columns.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class FileEstimates:
     given: tuple[str, ...]
     rows: tuple[Row, ...]
     table: Table
+    remarks: tuple[str, ...] = ()
 
     @property
     def n(self) -> int:
@@ -85,12 +87,23 @@ class FileEstimates:
 
 
 def estimate_file(
-    path: str | Path, x: Sequence[str], y: Sequence[str] = (), given: Sequence[str] = (), *, k: int = 3
+    path: str | Path,
+    x: Sequence[str],
+    y: Sequence[str] = (),
+    given: Sequence[str] = (),
+    *,
+    k: int = 3,
+    methods: str | Sequence[str] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> FileEstimates:
-    """Entropies of the columns `x` and `y` and their mutual information, each by a Gaussian plug-in and by neighbours.
+    """Entropies of the columns `x` and `y` and their (conditional) mutual information, by several estimators.
 
-    Every column is shifted and scaled to unit variance before neighbours are counted (mutual information does not
-    change; the entropy is put back in the units of the file), so that the choice of units does not matter.
+    Columns of few values, each of many samples, are taken as labels: their entropy is the discrete one, their
+    information with other labels comes from the plug-in, that with continuous columns from neighbours within labels.
+    For continuous columns there are a Gaussian plug-in and neighbours; every column is shifted and scaled to unit
+    variance before neighbours are counted (mutual information does not change; the entropy is put back in the units
+    of the file), so that the choice of units does not matter.
 
     Parameters
     ----------
@@ -100,17 +113,24 @@ def estimate_file(
         Names of columns; without `y` only the entropy of `x` is computed.
     k
         Neighbour of the nearest-neighbour estimators.
+    methods
+        Names from `infotherm.estimators.methods.METHODS`, computed whatever the columns look like; "all" that suit the
+        columns and train no network; or None, the few that suit them best.
+    seed
+        Of the estimators that train a network.
+    progress
+        Called as progress(done, total, text).
 
     Returns
     -------
     FileEstimates
-        Each row an Estimate in nats, by method "sample-based"; kind "unknown" where an estimator's own diagnostics do
-        not trust it. A number that cannot be computed has the reason instead.
+        Each row an Estimate in nats; kind "unknown" where an estimator's own diagnostics do not trust it. A number
+        that cannot be computed has the reason instead.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        As `read_table`; or when no complete row is left.
+        As `read_table`; when no complete row is left; for an unknown method, or methods that compute none of this.
 
     Examples
     --------
@@ -130,64 +150,63 @@ def estimate_file(
     table = read_table(path, [*x, *y, *given])
     if not len(table.columns[x[0]]):
         raise ValueError(f"{path}: no row has a finite number in every column of {', '.join([*x, *y, *given])}")
-    rows = []
-    for names in (x, y):
-        if names:
-            rows.append(_row(f"h({', '.join(names)})", "GaussianPlugIn", GaussianPlugIn().estimate, table, [names]))
-            rows.append(_row(f"h({', '.join(names)})", "KozachenkoLeonenko", _Entropy(k), table, [names]))
+    wanted: list[tuple[tuple[str, ...], ...]] = [(names,) for names in (x, y) if names]
     if y:
-        bar = f" | {', '.join(given)}" if given else ""
-        title = f"I({', '.join(x)}; {', '.join(y)}{bar})"
-        blocks = [names for names in (x, y, given) if names]
-        rows.append(_row(title, "GaussianPlugIn", _last_given(GaussianPlugIn().estimate), table, blocks))
-        rows.append(_row(title, "KSG", _Information(k), table, blocks))
-    return FileEstimates(Path(path), x, y, given, tuple(rows), table)
+        wanted.append(tuple(names for names in (x, y, given) if names))
+    plan: list[tuple[tuple[tuple[str, ...], ...], Request, str]] = []
+    for groups in wanted:
+        blocks = tuple(table.matrix(names) for names in groups)
+        request = Request(blocks, tuple(map(sort_of, blocks)), k, seed)
+        plan += [(groups, request, name) for name in chosen(methods, request) or ([""] if methods is None else [])]
+    if not plan:
+        listed = methods if isinstance(methods, str) else ", ".join(methods or ())
+        raise ValueError(f"{listed} computes neither the entropy nor the information of these columns")
+    rows = []
+    for done, (groups, request, name) in enumerate(plan):
+        quantity = _quantity(groups, request, name)
+        if progress is not None:
+            progress(done, len(plan), f"{quantity} {name}")
+        rows.append(_row(quantity, replace(request, progress=_within(progress, quantity)), name))
+    remarks = tuple(_remarks(table, [*x, *y, *given]))
+    return FileEstimates(Path(path), x, y, given, tuple(rows), table, remarks)
 
 
-def _row(
-    quantity: str, estimator: str, estimate: Callable[..., Estimate], table: Table, blocks: Sequence[Sequence[str]]
-) -> Row:
-    """One number, its warnings as a note; a refusal of the estimator becomes the note."""
-    with warnings.catch_warnings(record=True):
-        warnings.simplefilter("always")
+def _quantity(groups: Sequence[Sequence[str]], request: Request, name: str) -> str:
+    """As in "h(a)" (differential), "H(a)" (of labels), "I(a; b | c)"."""
+    x, y, given = (", ".join(names) for names in (*groups, (), ())[:3])
+    if request.quantity == ENTROPY:
+        return f"H({x})" if name == "binning" and request.all_are(LABELS) else f"h({x})"
+    return f"I({x}; {y}{' | ' + given if given else ''})"
+
+
+def _within(progress: Progress | None, quantity: str) -> Progress | None:
+    """The progress of one estimator, under the name of its quantity."""
+    if progress is None:
+        return None
+    return lambda done, total, text: progress(done, total, f"{quantity} {text}")
+
+
+def _row(quantity: str, request: Request, name: str) -> Row:
+    """One number, with its warning or what it bounds as a note; a refusal of the estimator becomes the note."""
+    if not name:
+        return Row(quantity, "", None, "columns of which only some are labels have neither sort of entropy")
+    estimator = METHODS[name].title(request)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the note says it
         try:
-            result = estimate(*(table.matrix(names) for names in blocks))
+            result = METHODS[name].compute(request)
         except ValueError as reason:
             return Row(quantity, estimator, None, str(reason))
-    return Row(quantity, estimator, result, str(result.info.get("warning", "")))
+    note = str(result.info.get("warning", ""))
+    if not note and result.kind in ("lower", "upper"):
+        note = str(result.info.get("meaning", ""))
+    return Row(quantity, estimator, result, note)
 
 
-def _last_given(estimate: Callable[..., Estimate]) -> Callable[..., Estimate]:
-    return lambda x, y, *given: estimate(x, y, given=given[0] if given else None)
-
-
-@dataclass(frozen=True)
-class _Entropy:
-    """Kozachenko-Leonenko on standardised columns, put back in their own units."""
-
-    k: int
-
-    def __call__(self, x: np.ndarray) -> Estimate:
-        standard, log_scale = _standardised(x)
-        scaled = KozachenkoLeonenko(self.k).estimate(standard)
-        estimate = scaled + log_scale
-        return replace(estimate, info=dict(scaled.info))
-
-
-@dataclass(frozen=True)
-class _Information:
-    """KSG on standardised columns."""
-
-    k: int
-
-    def __call__(self, *blocks: np.ndarray) -> Estimate:
-        return _last_given(KSG(self.k).estimate)(*(_standardised(block)[0] for block in blocks))
-
-
-def _standardised(x: np.ndarray) -> tuple[np.ndarray, float]:
-    """Columns of unit variance and zero mean, and the sum of the logarithms of their scales."""
-    scale = x.std(axis=0)
-    constant = np.flatnonzero(x.max(axis=0) == x.min(axis=0))
-    if len(constant):
-        raise ValueError(f"a column must vary; number {constant[0]} of this block is constant ({x[0, constant[0]]})")
-    return (x - x.mean(axis=0)) / scale, float(np.log(scale).sum())
+def _remarks(table: Table, names: Sequence[str]) -> list[str]:
+    remarks = []
+    for name in names:
+        column = table.columns[name]
+        if is_label(column):
+            remarks.append(f"{name} takes {len(np.unique(column))} values: read as labels")
+    return remarks

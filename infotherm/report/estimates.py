@@ -85,7 +85,7 @@ def write_plot(found: FileEstimates, path: str | Path) -> Path:
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.5])
     plot_columns(found, ax=left)
     plot_estimates(found, ax=right)
-    figure.suptitle(found.dropped_sentence(), fontsize=9, color=_INK, parse_math=False)
+    figure.suptitle("\n".join([found.dropped_sentence(), *found.remarks]), fontsize=9, color=_INK, parse_math=False)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
