@@ -167,9 +167,9 @@ def as_subject(est: Any, quantity: str | None = None) -> Subject:
     ValueError
         When it does not compute the quantity.
     """
-    wanted = None if quantity is None else checked_quantity(quantity)
+    wanted = "" if quantity is None else checked_quantity(quantity)
     if isinstance(est, Subject):
-        if wanted not in (None, est.quantity):
+        if wanted not in ("", est.quantity):
             raise ValueError(f"{est.name} is an estimator of {est.quantity}; got the quantity {wanted!r}")
         return est
     if isinstance(est, type):
@@ -178,10 +178,9 @@ def as_subject(est: Any, quantity: str | None = None) -> Subject:
     if not isinstance(tags, Tags):
         est = as_estimator(est, wanted or "mutual_information")
         tags = est.tags
-    if wanted is None:
-        own = getattr(est, "quantity", None)
-        preferred = "mutual_information" if "mutual_information" in tags.quantities else tags.quantities[0]
-        wanted = own if own in tags.quantities else preferred
+    if not wanted:
+        choices = (getattr(est, "quantity", ""), "mutual_information", *tags.quantities)
+        wanted = next(choice for choice in choices if choice in tags.quantities)
     if wanted not in tags.quantities:
         raise ValueError(f"{_name_of(est)} estimates {', '.join(tags.quantities)}; got the quantity {wanted!r}")
     return Subject(_name_of(est), wanted, tags, functools.partial(_run, est, wanted, tags))

@@ -115,7 +115,7 @@ def constant_coordinate(subject: Subject, trial: Trial) -> str:
             return right_or_cautious(subject, (np.ones_like(first),), "one symbol", truth=0.0, tolerance=_TOLERANCE)
         constant = first.copy()
         constant[:, -1] = 1.5
-        return no_silent_number(subject, (constant,), "a constant coordinate", accepted=lambda h: h == -math.inf)
+        return right_or_cautious(subject, (constant,), "a constant coordinate", truth=-math.inf, tolerance=_TOLERANCE)
     if subject.quantity in _INFORMATION:
         constant = (first, np.full_like(others[0], 1.0), *others[1:])
         said.append(right_or_cautious(subject, constant, "y constant", truth=0.0, tolerance=_TOLERANCE))
