@@ -152,11 +152,15 @@ def no_clipping(subject: Subject, trial: Trial) -> str:
     quantities=_ALL,
 )
 def consistency(subject: Subject, trial: Trial) -> str:
-    """Errors at N, 4 N and 16 N: the last one exceeds half of the first in at most 40 % of the replications (30 % where random errors prevail)."""
+    """Errors at N, 4 N and 16 N.
+
+    The last one exceeds half of the first in at most 40 % of the replications: 30 % are to be expected where random
+    errors prevail, and fewer where the bias does.
+    """
     require_consistent(subject)
     require_replications(subject, trial)
     cases = references(subject)[: None if trial.full else 1]
-    least = number_of_samples(subject, 60)
+    least = number_of_samples(subject, 100)
     sizes = (least, 4 * least, 16 * least)
     errors: dict[int, list[float]] = {n: [] for n in sizes}
 

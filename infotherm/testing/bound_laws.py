@@ -57,6 +57,10 @@ def _bound(subject: Subject, trial: Trial, side: str) -> str:
     if tags.trains and not trial.full:
         cases = cases[:1]
     n, most = number_of_samples(subject), most_replications(subject, trial, 128, 1024)
+    if tags.kind != side:
+        cases = [task for task in cases if _gives(subject, trial, task, n, side)]
+        if not cases:
+            raise Skipped(f"none of its results was {'an' if side == 'upper' else 'a'} {side} bound")
 
     def judge(task: Task) -> Rate:
         replications = Replications(subject, trial, task.name)
@@ -74,6 +78,13 @@ def _bound(subject: Subject, trial: Trial, side: str) -> str:
         return rate_test(draw, ALLOWED, level=trial.level / len(cases), most=most)
 
     return f"on the wrong side at N = {n}, " + across(cases, lambda task: task.name, judge)
+
+
+def _gives(subject: Subject, trial: Trial, task: Task, n: int, side: str) -> bool:
+    """Whether one of two results for a task is of this kind."""
+    replications = Replications(subject, trial, f"kinds of {task.name}")
+    results = [replications.ask(*sample(task, n, replications.generator)) for _ in range(2)]
+    return any(result is not None and result.kind == side for result in results)
 
 
 @law(
@@ -155,6 +166,8 @@ def ceiling(subject: Subject, trial: Trial) -> str:
     """Nearly deterministic samples, whose information is about 9 nats; tags.ceiling and info["ceiling"]."""
     if subject.quantity in ("entropy", "kl") and subject.tags.ceiling is None:
         raise Skipped("it states no ceiling")
+    if not {"continuous", "discrete"} & set(subject.tags.data):
+        raise Skipped("it is tried on two continuous arguments, or two of symbols")
     replications = Replications(subject, trial, "ceiling")
     highest, told = -math.inf, []
     for n in (number_of_samples(subject, 100), number_of_samples(subject, 400)):

@@ -193,7 +193,7 @@ def invertible_maps(subject: Subject, trial: Trial) -> str:
 
         size = 0.32 if subject.quantity == "kl" else 0.5
         relations.append(Relation(name, draw, (size, size), gaussian=False))
-    return _hold(subject, trial, relations, number_of_samples(subject, 400))
+    return _hold(subject, trial, relations, number_of_samples(subject, 300))
 
 
 def _triple(subject: Subject, generator: torch.Generator, n: int, information: float, dim: int = 1) -> Arrays:

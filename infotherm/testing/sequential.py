@@ -28,7 +28,7 @@ from infotherm.testing.law import Broken
 # for any number of them. Lognormal with sigma = 1: 0.691, 0.623, 0.574, 0.541. Not covered: outliers rarer than one in
 # four replications that carry the whole mean.
 CENTRAL = {1: 0.75, 4: 0.68, 16: 0.60, 64: 0.56}
-_FIRST_LOOK = 16  # at the earliest after so many replications a test may give up finding anything
+_FIRST_LOOK = 8  # at the earliest after so many replications a test may give up finding anything
 
 
 def log_evidence(hits: int, trials: int, allowed: float) -> float:

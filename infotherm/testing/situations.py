@@ -58,8 +58,11 @@ def flip(generator: torch.Generator, bits: np.ndarray, probability: float) -> np
 
 
 def sample(task: Task, n: int | tuple[int, int], generator: torch.Generator) -> tuple[np.ndarray, ...]:
-    """Samples of a task as numpy arrays (n, D)."""
-    return tuple(as_array(array) for array in task.sample(n, generator=generator))
+    """Samples of a task as numpy arrays (n, D); of a label and a number, the label comes second."""
+    arrays = tuple(as_array(array) for array in task.sample(n, generator=generator))
+    if task.data == "mixed" and task.quantity == _MI:
+        return tuple(sorted(arrays, key=lambda array: -len(np.unique(array, axis=0))))
+    return arrays
 
 
 def situation(
