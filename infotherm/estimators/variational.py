@@ -220,7 +220,7 @@ class DonskerVaradhan(_TrainedCritic):
     replaced by its tangent at a point a fixed on the second part, log z <= z / a + log a - 1, and g = f - log a is cut
     off at -+log M for M held-out pairs: a critic still, so the bound holds, and a U-statistic of bounded terms,
     unbiased and with an ordinary standard error (`critic_bounds.tangent_bound`). No bound that holds with confidence for
-    every law can exceed O(log N) (McAllester and Stratos, AISTATS 2020); this one has the ceiling log M.
+    every law exceeds O(log N) (McAllester and Stratos, AISTATS 2020); this one has the ceiling log M.
 
     The critic begins as the log density ratio of Gaussians fitted to the training part, in canonical coordinates, where
     the second part finds that better than a constant, and the network learns the rest. Coordinates of at most 32 values
