@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -176,7 +175,7 @@ class KolchinskyTracey:
         others = sums.full.logsumexp(0)
         info["population_lower"] = Estimate(
             lower.value,
-            stderr=_jackknife(sums.quarter, sums.group, lambda q, keep: -torch.log1p(q.sum(0)) + math.log(keep)),
+            stderr=_jackknife(-torch.log1p((sums.quarter.sum(0) - sums.quarter).clamp(min=0)), 0, sums.group),
             error=lower.error,
             kind="lower",
             method="sample-based",
@@ -185,7 +184,7 @@ class KolchinskyTracey:
         )
         value = Estimate(
             constant + math.log(n - 1) - others.mean(),
-            stderr=_jackknife(sums.full, sums.group, lambda f, keep: -f.logsumexp(0) + math.log(keep - 1)),
+            stderr=_jackknife(-_without_each(sums.full), 1, sums.group),
             error=constant_error + rounding_error([others.abs().mean()]) + rounding,
             kind="upper",
             method="sample-based",
@@ -256,17 +255,27 @@ def _of_these_samples(
     return bounds[0], bounds[1]
 
 
-def _jackknife(sums: Tensor, group: Tensor, terms: Callable[[Tensor, int], Tensor]) -> Tensor:
-    """Standard error of the mean of `terms`, by leaving out one group of samples at a time."""
-    groups, n = len(sums), len(group)
-    means = []
-    for g in range(groups):
-        kept = group != g
-        rest = torch.cat([sums[:g], sums[g + 1 :]])[:, kept]
-        means.append(terms(rest, rest.shape[1]).mean())
-    spread = torch.stack(means).var(correction=0) * (groups - 1)
+def _without_each(logs: Tensor) -> Tensor:
+    """log sum_{h != g} exp(logs_h) for every row g of (G, N), without subtracting the largest term from the sum."""
+    largest, at = logs.max(0)
+    shares = (logs - largest).exp()
+    rest = largest + (shares.sum(0) - shares).log()
+    others = logs.scatter(0, at[None], -math.inf).logsumexp(0)
+    return rest.scatter(0, at[None], others[None])
+
+
+def _jackknife(terms: Tensor, itself: int, group: Tensor) -> Tensor:
+    """Standard error of the mean over i of terms + log(N - itself), by leaving out one group of samples at a time.
+
+    `terms` (G, N) are those without the samples of group g.
+    """
+    groups, n = terms.shape
+    kept = group != torch.arange(groups, device=group.device)[:, None]
+    count = kept.sum(1)
+    means = torch.where(kept, terms, 0.0).sum(1) / count + (count - itself).log()
+    spread = means.var(correction=0) * (groups - 1)
     # from few groups it is itself uncertain: the factor makes the normal interval about as wide as Student's
-    return spread.sqrt() * (1 + 1.4 / (groups - 1)) if n > groups else spread.sqrt() * (1 + 2.4 / (groups - 1))
+    return spread.sqrt() * (1 + 1.4 / (groups - 1))
 
 
 def _likeliest_variance(x: Tensor) -> float:

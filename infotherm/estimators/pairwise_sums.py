@@ -99,12 +99,12 @@ def pairwise_sums(x: Tensor, *, single: bool = False, tolerance: float = 1e-3) -
     if len(lost) and n > 1:
         by_difference = arithmetic == "differences" or _exponent_error(reach, dim, torch.float64) > tolerance
         log_full[:, lost] = _shifted(z, lost, bounds, groups, by_difference)
-    widest = max(stop - start for start, stop in zip(bounds, bounds[1:], strict=False))
-    summation = (widest + 8) * u + (len(bounds) + GROUPS) * torch.finfo(torch.float64).eps
+    sizes = [stop - start for start, stop in zip(bounds, bounds[1:], strict=False)]
+    longest = max(max(sizes), _area(n, max(sizes)) // min(sizes))  # of the sums within a tile
+    summation = (longest + 8) * u + (len(bounds) + GROUPS) * torch.finfo(torch.float64).eps
     place = torch.empty_like(order)
     place[order] = torch.arange(n, device=x.device)
-    sizes = torch.tensor([stop - start for start, stop in zip(bounds, bounds[1:], strict=False)], device=x.device)
-    group = torch.tensor(groups, device=x.device).repeat_interleave(sizes)
+    group = torch.tensor(groups).repeat_interleave(torch.tensor(sizes)).to(x.device)
     return PairwiseSums(
         quarter[:, place],
         log_full[:, place],
@@ -143,6 +143,11 @@ def _blocks(n: int, device: str) -> tuple[list[int], list[int]]:
     return [n * b // blocks for b in range(blocks + 1)], [b * groups // blocks for b in range(blocks)]
 
 
+def _area(n: int, widest: int) -> int:
+    """Entries of a tile: twice as wide as tall, or taller where there are too few columns to fill it."""
+    return widest * max(widest // 2, min(n, _WIDEST["cpu"] ** 2 // (2 * widest)))
+
+
 def _tiles(
     z: Tensor, bounds: list[int], groups: list[int], dtype: torch.dtype, by_difference: bool
 ) -> tuple[Tensor, Tensor]:
@@ -154,28 +159,32 @@ def _tiles(
     ones = torch.ones_like(halves)
     rows = (z if by_difference else torch.cat([z, -halves, -ones], 1)).to(dtype)
     columns = (z if by_difference else torch.cat([z, ones, halves], 1)).to(dtype)
-    widest = max(stop - start for start, stop in zip(bounds, bounds[1:], strict=False))
-    tall = widest if widest <= 256 else -(-widest // 2)
-    buffers = torch.empty(2, tall * widest, dtype=dtype, device=z.device)
+    sizes = [stop - start for start, stop in zip(bounds, bounds[1:], strict=False)]
+    widest = max(sizes)
+    area = _area(n, widest)
+    buffers = torch.empty(2, area, dtype=dtype, device=z.device)
     unit = torch.ones(widest, dtype=dtype, device=z.device)
+    group_of = torch.tensor(groups).repeat_interleave(torch.tensor(sizes))
+    member = torch.nn.functional.one_hot(group_of).mT.to(dtype=dtype, device=z.device)  # (G, N)
+    first = group_of.tolist()
     for right, (j0, j1) in enumerate(zip(bounds, bounds[1:], strict=False)):
-        for left in range(right + 1):
-            for part in chunks(bounds[left + 1] - bounds[left], tall):
-                i0, i1 = bounds[left] + part.start, bounds[left] + part.stop
-                shape = (i1 - i0, j1 - j0)
-                e, f = (buffer[: shape[0] * shape[1]].view(shape) for buffer in buffers)
-                if by_difference:
-                    e = _half_squares(rows[i0:i1], columns[j0:j1])
-                else:
-                    torch.mm(rows[i0:i1], columns[j0:j1].mT, out=e)
-                torch.exp2(e.clamp_(_LOWEST[dtype], 0), out=e)
-                if left == right:
-                    e.triu_(i0 - j0 + 1)  # strictly above the diagonal
-                torch.mul(e, e, out=f)
-                f.mul_(f)
-                for sums, kernel in ((quarter, e), (full, f)):
-                    sums[groups[right], i0:i1] += torch.mv(kernel, unit[: shape[1]])
-                    sums[groups[left], j0:j1] += torch.mv(kernel.mT, unit[: shape[0]])
+        for part in chunks(j1, area // (j1 - j0)):
+            i0, i1 = part.start, part.stop
+            shape = (i1 - i0, j1 - j0)
+            e, f = (buffer[: shape[0] * shape[1]].view(shape) for buffer in buffers)
+            if by_difference:
+                e = _half_squares(rows[i0:i1], columns[j0:j1])
+            else:
+                torch.mm(rows[i0:i1], columns[j0:j1].mT, out=e)
+            torch.exp2(e.clamp_(_LOWEST[dtype], 0), out=e)
+            if i1 > j0:
+                e.triu_(i0 - j0 + 1)  # strictly above the diagonal
+            torch.mul(e, e, out=f)
+            f.mul_(f)
+            left = slice(first[i0], first[i1 - 1] + 1)  # the groups of these rows
+            for sums, kernel in ((quarter, e), (full, f)):
+                sums[groups[right], i0:i1] += torch.mv(kernel, unit[: shape[1]])
+                sums[left, j0:j1] += member[left, i0:i1] @ kernel
     return quarter, full
 
 

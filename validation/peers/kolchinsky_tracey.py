@@ -1,9 +1,10 @@
 """Pairwise bounds beside a plain chunked log-sum-exp, and kernel density entropies beside other packages.
 
 Run as `python -m validation.peers.kolchinsky_tracey`; `--points`, `--dims`, `--memory-points` set the sizes. One
-thread; times are the smallest processor times of runs by turns, and errors are against scipy's distances and log-sum-exp on
-the first thousand points. No package at hand computes the bounds: the peer is what one writes without thinking twice,
-in float64 torch, rows in chunks. scipy, scikit-learn and infomeasure have kernel densities; missing ones are left out.
+thread; times are the smallest processor times of runs by turns, and errors are against scipy's distances and
+log-sum-exp on the first thousand points. No package at hand computes the bounds: the peer is what one writes without
+thinking twice, in float64 torch, rows in chunks. scipy, scikit-learn and infomeasure have kernel densities; missing
+ones are left out.
 """
 
 from __future__ import annotations
