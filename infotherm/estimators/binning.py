@@ -15,6 +15,7 @@ from infotherm.core.estimate import Estimate
 from infotherm.core.rounding import rounding_error
 from infotherm.estimators.base import paired_samples, require_varying, stream_of_samples
 from infotherm.estimators.cells import LABELS, RULES, Cells, as_labels, cells_of, checked_bins
+from infotherm.estimators.diagnostics import TOLERATED_REPEATS
 from infotherm.estimators.tags import Tags
 
 CORRECTIONS = (None, "miller-madow", "grassberger")
@@ -162,7 +163,7 @@ class Binning:
             outside = min(1.0, 2 * samples["x"].shape[1] / (info["n"] + 1))
             error = error + outside * (1 - math.log(outside))
         kind, meaning = self._kind(tuple(samples))
-        reason = _distrust(info, cells)
+        reason = _distrust(info, cells) or (_repeats(samples["x"]) if self.differential else "")
         if kind == "unknown" and not reason:
             reason = meaning
         if reason:
@@ -272,6 +273,14 @@ def _entropies(count: Tensor) -> tuple[int, Tensor, dict[str | None, Tensor]]:
     place = torch.zeros_like(samples)
     place[occupation] = torch.arange(len(occupation), device=place.device)
     return cells, surprise[place[count]], by_correction
+
+
+def _repeats(x: Tensor) -> str:
+    """Why samples do not come from a density, or nothing."""
+    shares = [float((cells_of(column[:, None], LABELS, RULES[0], "x").counts() > 1).double().mean()) for column in x.T]
+    if max(shares) > TOLERATED_REPEATS:
+        return f"{max(shares):.0%} of the values of a coordinate repeat: the law is not continuous"
+    return ""
 
 
 def _distrust(info: Mapping[str, Any], cells: Mapping[str, Cells]) -> str:

@@ -221,6 +221,8 @@ def test_differential_entropy_is_bounded_from_above(bins):
     estimate = Binning(bins, differential=True).estimate(x)
     assert estimate.kind == "upper" and estimate.upper_limit(1e-4) > truth
     assert float(estimate) == pytest.approx(truth, abs=0.03 if bins == 30 else 0.1)
+    with pytest.warns(UserWarning, match="100% of the values of a coordinate repeat: the law is not continuous"):
+        assert Binning(10, differential=True).estimate(np.r_[x, x]).kind == "unknown"
     with pytest.raises(ValueError, match="x must vary"):
         Binning(5, differential=True).estimate([1.0] * 60)
 
