@@ -142,7 +142,7 @@ def correlation_information(x, y):
 
 
 def pairwise_bounds(x, noise=1e-3):
-    """Kolchinsky and Tracey's bounds of the entropy of these samples under normal noise; without the own term, above."""
+    """Kolchinsky and Tracey's bounds of the entropy of these samples under normal noise."""
     squares = ((x[:, None] - x[None]) ** 2).sum(-1) / noise
     constant = 0.5 * x.shape[1] * math.log(2 * math.pi * math.e * noise)
     lower, upper = (constant - np.mean(np.log(np.mean(np.exp(-squares / c), axis=1))) for c in (8, 2))
@@ -219,11 +219,11 @@ def judged_on_training(x, y):
 
 
 def global_jitter(x, y):
-    return ksg(x + 1e-2 * np.random.normal(size=x.shape), y)
+    return ksg(x + 1e-2 * np.random.normal(size=x.shape), y)  # noqa: NPY002
 
 
 def small_global_jitter(x, y):
-    return ksg(x + 1e-10 * np.random.normal(size=x.shape), y)
+    return ksg(x + 1e-10 * np.random.normal(size=x.shape), y)  # noqa: NPY002
 
 
 def base_for_k(x, k=3, base=2):
