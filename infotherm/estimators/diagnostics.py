@@ -34,8 +34,8 @@ _OVERLAP_OF_CHANGES = 1.7  # the variance of the mean change of terms, relative 
 class Terms(NamedTuple):
     """One estimate, taken apart: one term per sample, whose mean it is.
 
-    `concern` is a reason not to trust it, if there is one. `noisy` is the share of terms that hang on the distance of a
-    neighbour; `variance` is that of the mean where more is random than the terms (the second sample of a divergence).
+    `concern` is a reason not to trust it, if there is one. `noisy` is on how many distances of neighbours a term hangs
+    on average; `variance` is that of the mean where more is random than the terms (the second sample of a divergence).
     """
 
     values: Tensor
@@ -59,7 +59,11 @@ class Problem:
     samples
         Matrices (N, D).
     dim
-        Of the space in which neighbours are sought: the bias falls as N^(-2 / dim).
+        Of the space in which neighbours are sought.
+    power
+        The bias is taken to fall as (k / N)^power.
+    relative
+        Whether an error may be small relative to the number (an entropy has no natural zero).
     paired
         Whether the rows of the matrices belong together; otherwise each matrix is a sample by itself.
     other_coordinates
@@ -73,6 +77,8 @@ class Problem:
     k: int
     samples: Sequence[Tensor]
     dim: int
+    power: float
+    relative: bool = True
     paired: bool = True
     other_coordinates: Callable[[], tuple[Sequence[Tensor], float]] | None = None
     ceiling: float = math.inf
@@ -98,21 +104,22 @@ def diagnosed(problem: Problem, *, diagnose: bool = True, repeats: float = 0.0) 
     )
     if not diagnose:  # without a warning: that is what was asked for
         return replace(estimate, info={**estimate.info, "warning": "not diagnosed: its bias is not known"})
-    size = max(FEWEST_PER_PART, 2 * k + 2)
+    size = fewest_per_part(k)
     parts = min(PARTS, n // size)
     if not math.isfinite(float(estimate)):
         return distrusted(problem.name, estimate, whole.concern)
     if parts < 4:
         return distrusted(problem.name, estimate, f"{n} samples are too few to tell its error: {4 * size} are needed")
-    slopes = _slopes(problem, whole, parts)
-    info = {**estimate.info, "bias": slopes.bias, "bias_from_k": slopes.bias_from_k}
-    systematic, moved = slopes.bias, None
+    slopes, hidden_spread = _slopes(problem, whole, parts)
+    biases = {letter: max(slope.bias for slope in slopes if slope.changed == letter) for letter in "Nk"}
+    info = {**estimate.info, "bias": biases["N"], "bias_from_k": biases["k"]}
+    systematic, moved = biases["N"], None
     if problem.other_coordinates is not None:
         others, change = problem.other_coordinates()
         moved = _drift(whole.values, problem.terms(k, *others).values + change)
         info["coordinate_dependence"] = moved.size
         systematic += moved.size
-    stderr = math.sqrt(_variance(whole, k, slopes.hidden_spread))
+    stderr = math.sqrt(_variance(whole, k, hidden_spread))
     # the interval value -+ (z stderr + error) has room for a bias on both sides, where it is on one: z = 1.96 is enough
     # for the 97.5 % of one side, and 1.645 would do for 95 %; this error makes 95 % of 95 % for any size of the bias
     error = systematic**2 / (systematic + stderr / 3)
@@ -131,6 +138,11 @@ def distrusted(name: str, estimate: Estimate, reason: str) -> Estimate:
     """The same number, marked as one that decides nothing."""
     warnings.warn(f"{name}: {reason}; the result is of kind 'unknown'", stacklevel=4)
     return replace(estimate, kind="unknown", info={**estimate.info, "warning": reason})
+
+
+def fewest_per_part(k: int) -> int:
+    """So many samples must be in a part of the data for its number to say something."""
+    return max(FEWEST_PER_PART, 2 * k + 2)
 
 
 def coincidence(distances: Tensor) -> str:
@@ -153,6 +165,18 @@ def in_normal_scores(samples: Sequence[Tensor]) -> tuple[list[Tensor], float]:
             share = max(share, repeated)
         matrices.append(torch.from_numpy(scores).to(matrix.device))
     return matrices, share
+
+
+def near_normal(samples: Sequence[Tensor], scores: Sequence[Tensor]) -> bool:
+    """Whether normal scores differ little from the data: correlation above 0.95, standard deviations within 3 to 1."""
+    if not scores:
+        return True
+    data, ideal = torch.cat(list(samples), 1), torch.cat(list(scores), 1)
+    centred = data - data.mean(0)
+    centred = centred / centred.abs().amax()  # squares of very small or large samples are no numbers
+    size = centred.square().mean(0).sqrt()
+    alike = (centred * ideal).mean(0) > 0.95 * size * ideal.square().mean(0).sqrt()
+    return bool(alike.all()) and bool(size.max() < 3 * size.min())
 
 
 def _normal_scores(values: np.ndarray) -> tuple[np.ndarray, float]:
@@ -189,72 +213,84 @@ def _drift(before: Tensor, after: Tensor) -> _Drift:
     return _Drift(float(change.mean()), math.sqrt(_OVERLAP_OF_CHANGES * float(change.var()) / len(change)))
 
 
-class _Slopes(NamedTuple):
-    """What is left of the bias, from the drift with N and with k, and the spread of the terms hidden by smoothing.
+class _Slope(NamedTuple):
+    """A drift with N or with k, what is left of the bias at k and N by it, and the noise of this bias."""
 
-    `noise` is the random error of `bias`.
-    """
-
-    in_n: _Drift
-    in_k: _Drift
+    changed: str
+    drift: _Drift
     bias: float
     noise: float
-    bias_from_k: float
-    hidden_spread: float
 
 
-def _slopes(problem: Problem, whole: Terms, parts: int) -> _Slopes:
-    """Drifts from N to N / parts and, there, from k to 2k; a bias (k / N)^(2 / dim) is extrapolated to k and N."""
-    k, power = problem.k, 2 / problem.dim
-    gain, gain_in_k = parts**power - 1, (2**power - 1) * parts**power
-    # in few dimensions the extrapolation leaves little of the noise: some of the parts are enough
-    used = max(2, min(parts, math.ceil(parts / gain**2)))
-    splits = [order.tensor_split(parts) for order in _shuffles(problem.samples, problem.paired)]
-    before, small, wide = [], [], []
-    for rows in list(zip(*splits, strict=True))[:used]:
-        pieces = [matrix[index] for matrix, index in zip(problem.samples, rows, strict=True)]
-        before.append(whole.values[rows[0]])
-        small.append(problem.terms(k, *pieces).values)
-        wide.append(problem.terms(2 * k, *pieces).values)
-    at_n, at_part, at_2k = torch.cat(before), torch.cat(small), torch.cat(wide)
-    in_n, in_k = _drift(at_n, at_part), _drift(at_part, at_2k)
-    # a term averages over its neighbourhood, which takes from the spread of the terms as it adds to the bias
-    hidden = (float(at_n.var()) - float(at_part.var())) / gain
-    hidden = max(0.0, min(hidden, float(at_n.var())))
-    return _Slopes(in_n, in_k, in_n.size / gain, in_n.stderr / gain, in_k.size / gain_in_k, hidden)
+def _slope(changed: str, before: list[Tensor], after: list[Tensor], gain: float) -> _Slope:
+    drift = _drift(torch.cat(before), torch.cat(after))
+    return _Slope(changed, drift, drift.size / gain, drift.stderr / gain)
+
+
+def _slopes(problem: Problem, whole: Terms, parts: int) -> tuple[list[_Slope], float]:
+    """What is left of the bias by drifts from N to a part and, there, from k to 2k; and the spread hidden by smoothing.
+
+    A bias proportional to (k / N)^power is extrapolated. Biases of both signs can cancel at one size: where there are
+    samples enough, parts of parts are another. A term averages over its neighbourhood, which takes from the spread of
+    the terms just as it adds to the bias; this is extrapolated, too.
+    """
+    k, power = problem.k, problem.power
+    orders = _shuffles(problem.samples, problem.paired)
+    n = min(len(order) for order in orders)
+    found, hidden = [], 0.0
+    for fold in (parts, parts * parts):
+        if fold > parts and n // fold < fewest_per_part(k):
+            break
+        gain = fold**power - 1
+        splits = zip(*(order.tensor_split(fold) for order in orders), strict=True)
+        # in few dimensions the extrapolation leaves little of the noise: some of the parts are enough
+        splits = list(splits)[: max(2, min(parts, math.ceil(fold / gain**2)))]
+        pieces = [[matrix[index] for matrix, index in zip(problem.samples, rows, strict=True)] for rows in splits]
+        before = [whole.values[rows[0]] for rows in splits]
+        small = [problem.terms(k, *piece).values for piece in pieces]
+        found.append(_slope("N", before, small, gain))
+        if fold == parts:
+            hidden = (float(torch.cat(before).var()) - float(torch.cat(small).var())) / gain
+            wide = [problem.terms(2 * k, *piece).values for piece in pieces[: (len(pieces) + 1) // 2]]
+            found.append(_slope("k", small[: len(wide)], wide, (2**power - 1) * parts**power))
+    return found, max(0.0, min(hidden, float(whole.values.var())))
 
 
 def _shuffles(samples: Sequence[Tensor], paired: bool) -> list[Tensor]:
     """For each matrix its rows in an order that looks random and does not depend on the order they came in.
 
     Samples are sorted (paired ones by the sum of their first coordinates, which knows no order of x and y), then put
-    into one fixed random order. Only equal keys keep the order they came in.
+    into a fixed random order, another one for each sample of its own: parts of the same ranks would be dependent. Only
+    equal keys keep the order they came in.
     """
-    keys = [sum(matrix[:, 0] for matrix in samples)] * len(samples) if paired else [m[:, 0] for m in samples]
-    orders = []
-    for key in keys:
-        mixed = torch.randperm(len(key), generator=torch.Generator().manual_seed(0)).to(key.device)
-        orders.append(key.argsort(stable=True)[mixed])
-    return orders
+    keys = [matrix[:, 0] for matrix in samples]
+    generator = torch.Generator().manual_seed(0)
+    if paired:
+        keys = [torch.stack(keys).sum(0)]
+    orders = [key.argsort(stable=True)[torch.randperm(len(key), generator=generator).to(key.device)] for key in keys]
+    return orders * len(samples) if paired else orders
 
 
 def _reason_for_distrust(
-    problem: Problem, estimate: Estimate, whole: Terms, repeats: float, slopes: _Slopes, moved: _Drift | None
+    problem: Problem, estimate: Estimate, whole: Terms, repeats: float, slopes: list[_Slope], moved: _Drift | None
 ) -> str | None:
     n, dim, value = estimate.info["n"], problem.dim, float(estimate)
     if whole.concern:
         return whole.concern
     if repeats > TOLERATED_REPEATS:
         return f"{repeats:.0%} of the values of a coordinate repeat: the law is not continuous"
-    tolerated = max(3 * float(estimate.stderr), TOLERATED_BIAS, TOLERATED_BIAS * abs(value))
+    tolerated = max(3 * float(estimate.stderr), TOLERATED_BIAS, TOLERATED_BIAS * abs(value) * problem.relative)
     if moved is not None and moved.is_clear and moved.size > tolerated:
         other = value + moved.value
         return f"it becomes {other:.3g} nat when each coordinate is brought to another scale"
-    if 2 * slopes.noise > tolerated:
-        return f"its bias at N = {n} in {dim} dimensions is known to {slopes.noise:.2g} nat only"
-    for drift, bias, changed in ((slopes.in_n, slopes.bias, "N"), (slopes.in_k, slopes.bias_from_k, "k")):
-        if drift.is_clear and bias > tolerated:
-            return f"its bias at N = {n} is about {bias:.2g} nat in {dim} dimensions: it drifts with {changed}"
+    for slope in slopes:
+        if slope.drift.is_clear and slope.bias > tolerated:
+            return (
+                f"its bias at N = {n} is about {slope.bias:.2g} nat in {dim} dimensions: it drifts with {slope.changed}"
+            )
+    noise = min(slope.noise for slope in slopes if slope.changed == "N")
+    if 2 * noise > tolerated:
+        return f"its bias at N = {n} in {dim} dimensions is only known to {noise:.2g} nat"
     if value > problem.ceiling - 1:
         return f"the estimate nears its ceiling psi(N) - psi(k) = {problem.ceiling:.3g}: more samples are needed"
     return None
@@ -264,5 +300,7 @@ def _variance(whole: Terms, k: int, hidden_spread: float = 0.0) -> float:
     """Of the mean of the terms."""
     count = len(whole.values)
     spread = float(whole.values.var()) if count > 1 else math.inf
+    if not math.isfinite(spread):  # an infinite number has no spread
+        return math.inf
     noise = whole.noisy * float(torch.special.polygamma(1, torch.tensor(float(k), dtype=torch.float64)))
     return (spread + hidden_spread + _OVERLAP * min(noise, spread)) / count + whole.variance

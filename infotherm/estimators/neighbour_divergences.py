@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from infotherm.core.estimate import Estimate
 from infotherm.estimators.base import as_samples, require_varying
 from infotherm.estimators.diagnostics import Problem, Terms, coincidence, diagnosed, in_normal_scores
 from infotherm.estimators.nearest import nearest
-from infotherm.estimators.neighbours import checked_neighbours
+from infotherm.estimators.neighbours import checked_neighbours, on_equal_scales
 from infotherm.estimators.tags import Tags
 
 
@@ -28,9 +29,9 @@ class NeighbourKL:
     Eq. 5; here in the maximum norm). The samples must be independent of each other: where a sample of p is also one of
     q, the number means nothing and is of kind "unknown". Never clipped at zero.
 
-    The bias is extrapolated as (k / N)^(2 / d) from disjoint parts of both samples; with the distance from the number
-    for the normal scores of all samples together, an increasing map of every coordinate, it makes the `error`. Where q
-    has no density on part of p the divergence is infinite, and the number grows with M without limit.
+    The bias is extrapolated as (k / N)^(1 / (d + 1)) from disjoint parts of both samples (slow, because of the tails);
+    with the distance from the number for coordinates on equal scales it makes the `error`. Where q has no density on
+    part of p the divergence is infinite, and the number grows with M without limit.
 
     Parameters
     ----------
@@ -67,20 +68,29 @@ class NeighbourKL:
             as_samples(y, "y", least=max(2, self.k)),
         ]
         if matrices[0].shape[1] != matrices[1].shape[1]:
-            raise ValueError(f"x and y must have as many coordinates; got {[m.shape[1] for m in matrices]}")
+            raise ValueError(
+                f"x and y must have as many coordinates; got {' and '.join(str(m.shape[1]) for m in matrices)}"
+            )
         for matrix, name in zip(matrices, "xy", strict=True):
             require_varying(matrix, name)
-        together, repeats = in_normal_scores([torch.cat(matrices)]) if self.diagnose else ([], 0.0)
+        dim, together = matrices[0].shape[1], torch.cat(matrices)
+        _, repeats = in_normal_scores([together]) if self.diagnose else ([], 0.0)
         problem = Problem(
             "NeighbourKL",
             _divergence_terms,
             self.k,
             matrices,
-            matrices[0].shape[1],
+            dim,
+            power=1 / (dim + 1),
             paired=False,
-            other_coordinates=lambda: (together[0].split([len(m) for m in matrices]), 0.0),
+            other_coordinates=(lambda: (_on_equal_scales(together, len(matrices[0])), 0.0)) if dim > 1 else None,
         )
         return diagnosed(problem, diagnose=self.diagnose, repeats=repeats)
+
+
+def _on_equal_scales(together: Tensor, n: int) -> Sequence[Tensor]:
+    (scaled,), _ = on_equal_scales(together)
+    return scaled.split([n, len(together) - n])
 
 
 def _divergence_terms(k: int, x: Tensor, y: Tensor) -> Terms:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from infotherm.core.estimate import Estimate
 from infotherm.estimators.base import paired_samples, require_independent, require_varying
-from infotherm.estimators.diagnostics import Problem, Terms, coincidence, diagnosed, in_normal_scores
+from infotherm.estimators.diagnostics import Problem, Terms, coincidence, diagnosed, in_normal_scores, near_normal
 from infotherm.estimators.nearest import count_closer, nearest, neighbour_counts
 from infotherm.estimators.tags import Tags
 
@@ -24,9 +24,9 @@ class KozachenkoLeonenko:
 
     eps_i the distance of sample i to its k-th neighbour in the maximum norm (Kozachenko and Leonenko 1987; Kraskov,
     Stoegbauer and Grassberger, Phys. Rev. E 69, 066138, 2004, Eq. 20). Its bias shrinks slowly in high dimension: the
-    result carries the bias, extrapolated as (k / N)^(2 / D) from disjoint parts of the data, as `error`, and is of kind
-    "unknown" where that is not small, where coordinates of unequal scale make a difference, or where repeated values
-    make the density meaningless.
+    result carries the bias, extrapolated as (k / N)^(1 / D) from disjoint parts of the data (slower than the 2 / D of a
+    smooth density: tails count), as `error`, and is of kind "unknown" where that is not small, where coordinates of
+    unequal scale make a difference, or where repeated values make the density meaningless.
 
     Parameters
     ----------
@@ -68,7 +68,9 @@ class KozachenkoLeonenko:
             self.k,
             [samples],
             dim,
-            other_coordinates=(lambda: _on_equal_scales(samples)) if dim > 1 else None,
+            power=1 / dim,
+            relative=False,
+            other_coordinates=(lambda: on_equal_scales(samples)) if dim > 1 else None,
         )
         return diagnosed(problem, diagnose=self.diagnose, repeats=repeats)
 
@@ -90,8 +92,8 @@ class KSG:
     (k / N)^(2 / D) from disjoint parts of the data, as `error`, and is of kind "unknown" where that is not small, where
     values repeat, or where the estimate nears its ceiling psi(N) - psi(k). Information does not change when every
     coordinate is transformed by itself, but this number does (coordinates of very different scale give nearly 0): its
-    distance from that of the normal scores of the data counts as error too. The value does not depend on the order of
-    the samples, nor, where no values repeat, do the errors.
+    distance from that of the normal scores of the data, unless these are much the same, counts as error too. The value
+    does not depend on the order of the samples, nor, where no values repeat, do the errors.
 
     Parameters
     ----------
@@ -140,13 +142,15 @@ class KSG:
         for matrix, name in zip(matrices, ("x", "y", "given"), strict=False):
             require_varying(matrix, name)
         scores, repeats = in_normal_scores(matrices) if self.diagnose else ([], 0.0)
+        dim = sum(m.shape[1] for m in matrices)
         problem = Problem(
             "KSG",
             _second_terms if self.variant == 2 else _first_terms,
             self.k,
             matrices,
-            sum(m.shape[1] for m in matrices),
-            other_coordinates=lambda: (scores, 0.0),
+            dim,
+            power=2 / dim,
+            other_coordinates=None if near_normal(matrices, scores) else lambda: (scores, 0.0),
             ceiling=psi(len(matrices[0])) - psi(self.k),
         )
         return diagnosed(problem, diagnose=self.diagnose, repeats=repeats)
@@ -166,7 +170,7 @@ def _entropy_terms(k: int, x: Tensor) -> Terms:
     return Terms(psi(n) - psi(k) + dim * (2 * distances).log(), coincidence(distances))
 
 
-def _on_equal_scales(x: Tensor) -> tuple[list[Tensor], float]:
+def on_equal_scales(x: Tensor) -> tuple[list[Tensor], float]:
     """Each coordinate divided by its median distance from its median, and what the entropy loses by that."""
     centred = x - x.median(0).values
     scale = centred.abs().median(0).values
@@ -190,7 +194,8 @@ def _second_terms(k: int, x: Tensor, y: Tensor) -> Terms:
         reach = (space[found.indices] - space[:, None]).abs().amax((1, 2))
         digammas.append(digamma(count_closer(space, reach, inclusive=True)))
     values = psi(k) - 1 / k + psi(len(x)) - (digammas[0] + digammas[1])
-    return Terms(values, coincidence(found.distances[:, -1]))
+    # two distances of neighbours for each sample: measured, the overlap counts 1.7 times that of one
+    return Terms(values, coincidence(found.distances[:, -1]), noisy=1.7)
 
 
 def digamma(counts: Tensor) -> Tensor:
