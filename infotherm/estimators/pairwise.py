@@ -170,9 +170,12 @@ class KolchinskyTracey:
         if n < _FEWEST:
             value = replace(upper, streams=stream, info=info)
             return distrusted("KolchinskyTracey", value, f"{n} samples are too few to speak of the law they come from")
-        reach = 2 * (math.log(n) + 40 - min(0.0, float(sums.full.logsumexp(0).amin())))
-        rounding = white.log_kernel_error(reach) + sums.full_error + dim * _EPS * reach
         others = sums.full.logsumexp(0)
+        if not bool(others.isfinite().all()):
+            value = replace(upper, streams=stream, info=info)
+            return distrusted("KolchinskyTracey", value, "samples are so far from all others that distances overflow")
+        reach = 2 * (math.log(n) + 40 - min(0.0, float(others.amin())))
+        rounding = white.log_kernel_error(reach) + sums.full_error + dim * _EPS * reach
         info["population_lower"] = Estimate(
             lower.value,
             stderr=_jackknife(-torch.log1p((sums.quarter.sum(0) - sums.quarter).clamp(min=0)), 0, sums.group),
@@ -208,7 +211,7 @@ class _White(NamedTuple):
 
     def log_kernel_error(self, squared_reach: float) -> float:
         """The error of the logarithm of a kernel exp(-d/2) with d up to `squared_reach`."""
-        farthest = 2 * float(self.points.norm(dim=1).amax())
+        farthest = 2 * math.sqrt(self.points.shape[1]) * float(self.points.abs().amax())
         return 2 * self.moved * min(farthest, math.sqrt(squared_reach)) + 2 * self.moved**2
 
 
@@ -247,10 +250,11 @@ def _of_these_samples(
     ):
         logs = torch.log1p(sum_of_others)
         # only the kernels with others are rounded: their share of the sum is what an error in them moves
-        share = (sum_of_others / (1 + sum_of_others)).mean()
+        share = ((sum_of_others - floor).clamp(min=0) / (1 + sum_of_others)).mean()
         moved = relative + white.log_kernel_error(squared_reach)
         value = constant + (math.log(n) - logs).mean()
-        error = constant_error + share * moved + floor + rounding_error([logs.mean() + math.log(n)])
+        slack = share * moved if float(share) > 0 else 0.0  # the rounding of very distant points may be infinite
+        error = constant_error + slack + floor + rounding_error([logs.mean() + math.log(n)])
         bounds.append(Estimate(value, error=error, kind=kind, method="sample-based", info={"n": n}))
     return bounds[0], bounds[1]
 
@@ -273,7 +277,7 @@ def _jackknife(terms: Tensor, itself: int, group: Tensor) -> Tensor:
     kept = group != torch.arange(groups, device=group.device)[:, None]
     count = kept.sum(1)
     means = torch.where(kept, terms, 0.0).sum(1) / count + (count - itself).log()
-    spread = means.var(correction=0) * (groups - 1)
+    spread = (means.var(correction=0) * (groups - 1)).nan_to_num(nan=math.inf)  # distances without a group overflow
     # from few groups it is itself uncertain: the factor makes the normal interval about as wide as Student's
     return spread.sqrt() * (1 + 1.4 / (groups - 1))
 

@@ -78,6 +78,7 @@ def pairwise_sums(x: Tensor, *, single: bool = False, tolerance: float = 1e-3) -
     order = x[:, 0].argsort(stable=True)[mixed]
     z = centred[order] * (math.sqrt(_BITS_PER_NAT) / 2)
     reach = float(z.square().sum(1).amax()) / 2
+    radius = math.sqrt(z.shape[1]) * float(z.abs().amax()) if reach == math.inf else math.sqrt(2 * reach)
     dtype, arithmetic = torch.float64, "differences"
     for candidate in (torch.float32, torch.float64) if single else (torch.float64,):
         exponent_error = _exponent_error(reach, dim, candidate)
@@ -87,8 +88,8 @@ def pairwise_sums(x: Tensor, *, single: bool = False, tolerance: float = 1e-3) -
     else:
         # differences are exact to 2 u of the coordinates; only pairs within reach of the kernel count
         u = torch.finfo(torch.float64).eps / 2
-        near = min(2 * math.sqrt(2 * reach), math.sqrt(-2 * _LOWEST[dtype]))
-        exponent_error = u * near * (8 * math.sqrt(2 * reach) + (dim + 8) * near)
+        near = min(2 * radius, math.sqrt(-2 * _LOWEST[dtype]))
+        exponent_error = u * near * (8 * radius + (dim + 8) * near)
     bounds, groups = _blocks(n, x.device.type)
     quarter, full = _tiles(z, bounds, groups, dtype, arithmetic == "differences")
     log_full = full.log()
@@ -109,11 +110,15 @@ def pairwise_sums(x: Tensor, *, single: bool = False, tolerance: float = 1e-3) -
         quarter[:, place],
         log_full[:, place],
         group[place],
-        math.expm1(math.log(2) * exponent_error + 4 * u) + summation,
-        math.expm1(4 * math.log(2) * exponent_error + 20 * u) + summation,
+        _expm1(math.log(2) * exponent_error + 4 * u) + summation,
+        _expm1(4 * math.log(2) * exponent_error + 20 * u) + summation,
         n * 2.0 ** _LOWEST[dtype],
         arithmetic,
     )
+
+
+def _expm1(x: float) -> float:
+    return math.expm1(x) if x < 700 else math.inf
 
 
 def _exponent_error(reach: float, dim: int, dtype: torch.dtype) -> float:

@@ -199,6 +199,19 @@ def test_heavy_tails_are_not_trusted():
     assert bound.kind == "unknown" and "heavy" in bound.info["warning"]
 
 
+def test_distances_that_overflow():
+    """Beyond 1e154 noise units a squared distance is no number: the bounds of these samples are, the others unknown."""
+    x = normal(20, 2) * 1e200
+    with pytest.warns(UserWarning, match="overflow"):
+        bound = KolchinskyTracey(1.0).estimate(x)
+    assert bound.kind == "unknown"
+    for name in ("lower", "upper"):
+        assert float(bound.info[name]) == pytest.approx(2 * HALF_LOG + math.log(20), abs=float(bound.info[name].error))
+        assert float(bound.info[name].error) < 1e-12
+    twins = KolchinskyTracey(1.0).estimate(torch.cat([x, x]))  # their rounding is far above the noise
+    assert twins.kind == "upper" and float(twins.stderr) == float(twins.error) == math.inf
+
+
 @pytest.mark.parametrize(
     "settings, message",
     [
