@@ -277,3 +277,20 @@ def test_samples_of_symbols_have_the_truth_as_their_plug_in():
         (p, q), divergence = _symbols("kl", symbols, flip, 400, random)
         shares = [np.unique(a, return_counts=True)[1] / len(a) for a in (p, q)]
         assert (shares[0] * np.log(shares[0] / shares[1])).sum() == pytest.approx(divergence, abs=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("est", "quantity"),
+    [
+        (GaussianPlugIn(), INFORMATION),
+        (GaussianPlugIn(), "entropy"),
+        (as_estimator(careful(standardised)), INFORMATION),
+    ],
+)
+def test_no_false_alarm_in_200_seeds(est, quantity):
+    """Chance has no part in the exact laws, and less than 1e-8 in the others: no failure at all is allowed."""
+    chosen = laws.names(quantity, "exact") + laws.names(quantity, "robustness")
+    for seed in range(200):
+        report = check_estimator(est, quantity, seed=seed, laws=chosen)
+        assert report.passed, f"seed {seed}: {report}"
