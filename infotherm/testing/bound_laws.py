@@ -199,7 +199,7 @@ def ceiling(subject: Subject, trial: Trial) -> str:
     quantities=(_MI,),
 )
 def logarithmic_ceiling(subject: Subject, trial: Trial) -> str:
-    """y = x up to 1e-12: the information is about 27 nats, log(40 N^2) is 13 nats at N = 100."""
+    """y = x up to noise that is small enough for an information of log(400 N^2) nats."""
     if subject.tags.kind != "lower" or subject.tags.consistent_for == "gaussian":
         raise Skipped("it is no lower bound for every law")
     if not subject.tags.states_error:
@@ -212,7 +212,7 @@ def logarithmic_ceiling(subject: Subject, trial: Trial) -> str:
 
     def draw(_: int) -> bool | None:
         x = normal(replications.generator, n, 1)
-        estimate = replications.ask(x, x + 1e-12 * normal(replications.generator, n, 1))
+        estimate = replications.ask(x, x + normal(replications.generator, n, 1) / (400 * n**2))
         return None if estimate is None else float(estimate.lower_limit(0.05)) > top
 
     outcome = rate_test(draw, ALLOWED, level=trial.level, most=most_replications(subject, trial, 32, 256))
