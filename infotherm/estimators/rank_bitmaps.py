@@ -29,6 +29,7 @@ _CHUNK = 16384  # points, in the search for neighbours
 _COUNTED_CHUNK = 8192
 _FEW_COORDINATES = 8  # up to here the points nearby in k-d order bound best, beyond it a sample of all
 _WINDOW = 256
+_TILE = 64  # queries whose bitmaps are kept at a time
 _SAMPLED = 16  # one point in so many is a probe
 
 
@@ -68,7 +69,8 @@ def count_closer(points: np.ndarray, radii: np.ndarray, queries: np.ndarray | No
     counts = np.zeros(len(asked), dtype=np.int64)
     columns = np.arange(points.shape[1])
     for part in _parts(arranged):
-        rank_kernels.count_chunk(*_ranked(part), columns, part, asked, radii[order], counts)
+        ranked = _ranked(part)
+        rank_kernels.count_chunk(*ranked, columns, part, asked, radii[order], counts, *_scratch(ranked))
     return _restored(counts, order)
 
 
@@ -81,13 +83,14 @@ def neighbour_counts(
     distances, indices = _nearest(arranged, ranked, k, None)
     radii = distances[:, -1]
     counts = []
+    scratch = _scratch(ranked[0])
     for columns in subspaces:
         if len(columns) == 1 and len(ranked) == 1:
             counts.append(_count_on_line(ranked[0].values[columns[0]], points[:, columns[0]], radii))
         elif len(ranked) == 1:
             inside = np.zeros(len(points), dtype=np.int64)
             part = np.ascontiguousarray(arranged.points[:, list(columns)])
-            rank_kernels.count_chunk(*ranked[0], np.array(columns), part, part, radii[arranged.order], inside)
+            rank_kernels.count_chunk(*ranked[0], np.array(columns), part, part, radii[arranged.order], inside, *scratch)
             counts.append(_restored(inside, arranged.order))
         else:
             counts.append(count_closer(np.ascontiguousarray(points[:, list(columns)]), radii, None))
@@ -111,7 +114,14 @@ def _ranked(points: np.ndarray) -> _Ranked:
     values = np.take_along_axis(columns, order, 1)
     order = order.astype(np.int32)
     starts = np.ascontiguousarray(values[:, :: rank_kernels.BLOCK])
-    return _Ranked(values, order, starts, rank_kernels.prefix_bitmaps(order))
+    prefixes = np.zeros((len(columns), starts.shape[1] + 1, -(-len(points) // 512) * 8), dtype=np.uint64)
+    rank_kernels.fill_prefixes(order, prefixes)
+    return _Ranked(values, order, starts, prefixes)
+
+
+def _scratch(ranked: _Ranked) -> tuple[np.ndarray, np.ndarray]:
+    """Where the kernels keep a tile of queries and the bitmaps of the points found for them."""
+    return np.empty(_TILE, dtype=np.int64), np.empty((_TILE, ranked.prefixes.shape[2]), dtype=np.uint64)
 
 
 def _in_order(arranged: _Arranged, queries: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +151,7 @@ def _nearest(
         names = arranged.order[first : first + len(part)]
         # a little above the k-th distance so far: equally near points of lower index come in too
         radii = np.minimum(bounds, distances[:, -1] * (1 + 1e-15) + 5e-324)
-        rank_kernels.search_chunk(*chunk, columns, part, names, asked, own, radii, distances, indices)
+        rank_kernels.search_chunk(*chunk, columns, part, names, asked, own, radii, distances, indices, *_scratch(chunk))
     return _restored(distances, order), _restored(indices, order)
 
 
@@ -163,12 +173,13 @@ def _bounds(arranged: _Arranged, asked: np.ndarray, k: int, *, itself: bool) -> 
     largest = max(np.abs(asked - centre).max(), np.abs(probed - centre).max(), 1e-250)
     scale = 2.0 ** -math.frexp(largest)[1]
     asked_singly, probed_singly = (_singly(x, centre, scale) for x in (asked, probed))
-    bounds = np.empty(len(asked), dtype=np.float32)
+    near = np.empty((2, lanes), dtype=np.float32)
+    smallest = np.full((len(asked), k), np.inf, dtype=np.float32)
     probes = np.ascontiguousarray(probed_singly.T)
-    rank_kernels.probe(probes, asked_singly, firsts, places, length, lanes, k, bounds)
+    rank_kernels.probe(probes, asked_singly, firsts, places, length, near[0], near[1], smallest)
     # both coordinates and their difference were rounded: by 2^-24 of their size, and a probe is no larger than the
     # query and the distance together
-    bounds = bounds.astype(np.float64)
+    bounds = smallest[:, -1].astype(np.float64)
     return (bounds * (1 + 2.0**-20) + np.abs(asked_singly).max(1) * 2.0**-20 + 2.0**-120) / scale
 
 

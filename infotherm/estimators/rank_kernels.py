@@ -10,7 +10,6 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 BLOCK = 64  # ranks between stored prefixes
-_TILE = 64  # queries whose bitmaps are kept at a time
 _FEW = 400  # points left that are sooner compared one by one, in high dimension
 _ONE = np.uint64(1)
 _SHIFT = np.uint64(6)
@@ -38,38 +37,36 @@ def _population(typing: Any, word: Any) -> Any:
 
 
 @_kernel()
-def prefix_bitmaps(order):
-    """The sets of points before each block of ranks, and of all: (D, blocks + 1, words); `order` (D, C) int32."""
-    dims, count = order.shape
-    blocks = (count + BLOCK - 1) // BLOCK
-    prefixes = np.zeros((dims, blocks + 1, (count + 511) // 512 * 8), np.uint64)
-    for d in range(dims):
-        for block in range(blocks):
-            prefix = prefixes[d, block + 1]
-            prefix[:] = prefixes[d, block]
-            for rank in range(block * BLOCK, min(count, (block + 1) * BLOCK)):
+def fill_prefixes(order, prefixes):
+    """The sets of points before each block of ranks, and of all; `order` (D, C) says which point has a rank."""
+    words = prefixes.shape[2]
+    for d in range(order.shape[0]):
+        for block in range(prefixes.shape[1] - 1):
+            for w in range(words):
+                prefixes[d, block + 1, w] = prefixes[d, block, w]
+            for rank in range(block * BLOCK, min(order.shape[1], (block + 1) * BLOCK)):
                 point = np.uint64(order[d, rank])
-                prefix[point >> _SHIFT] |= _ONE << (point & _WITHIN_WORD)
-    return prefixes
+                prefixes[d, block + 1, point >> _SHIFT] |= _ONE << (point & _WITHIN_WORD)
 
 
 @_kernel(fastmath={"nnan", "nsz"})
-def probe(probes, queries, firsts, itself, length, lanes, k, bounds):
+def probe(probes, queries, firsts, itself, length, near, least, smallest):
     """Numbers no smaller than the k-th smallest distance of a query to the probes [first, first + length).
 
     In float32; `itself` (M,) is the place of the query among the probes, where it does not count, or negative. The
     coordinates, (D, P) of the probes and (M, D) of the queries, must be a multiple of four. The smallest distances are
-    sought among those that are least in their lane (place modulo lanes): some of the k smallest may share one.
+    sought among those that are least in their lane (place modulo lanes): some of the k smallest may share one. `near`
+    and `least` (lanes,) are for the use of the loop; `smallest` (M, k) comes infinite and goes ascending.
     """
-    near = np.empty(lanes, np.float32)
-    least = np.empty(lanes, np.float32)
-    smallest = np.empty(k, np.float32)
+    lanes, last = len(near), smallest.shape[1] - 1
     for row in range(len(queries)):
         first = firsts[row]
-        least[:] = np.inf
+        for j in range(lanes):
+            least[j] = np.inf
         for start in range(first, first + length, lanes):
             width = min(lanes, first + length - start)
-            near[:] = 0
+            for j in range(width):
+                near[j] = 0
             for d in range(0, len(probes), 4):
                 a, b, c, e = queries[row, d], queries[row, d + 1], queries[row, d + 2], queries[row, d + 3]
                 x, y = probes[d, start : start + width], probes[d + 1, start : start + width]
@@ -82,15 +79,13 @@ def probe(probes, queries, firsts, itself, length, lanes, k, bounds):
                 near[itself[row] - start] = np.inf
             for j in range(width):
                 least[j] = min(least[j], near[j])
-        smallest[:] = np.inf
-        for distance in least:
-            if distance < smallest[k - 1]:
-                place = k - 1
-                while place > 0 and smallest[place - 1] > distance:
-                    smallest[place] = smallest[place - 1]
+        for j in range(lanes):
+            if least[j] < smallest[row, last]:
+                place = last
+                while place > 0 and smallest[row, place - 1] > least[j]:
+                    smallest[row, place] = smallest[row, place - 1]
                     place -= 1
-                smallest[place] = distance
-        bounds[row] = smallest[k - 1]
+                smallest[row, place] = least[j]
 
 
 @_kernel()
@@ -115,14 +110,15 @@ def _blocks(starts, q, radius):
 
 
 @_kernel()
-def _mark(starts, prefixes, columns, queries, rows, radii, found):
+def _mark(starts, prefixes, columns, queries, rows, filled, radii, found):
     """Set the bits of the points with |x - q| < radius in all columns, and of those in the same blocks of ranks."""
     blocks, words = starts.shape[1], found.shape[1]
-    for t in range(len(rows)):
-        found[t] = prefixes[0, blocks]
+    for t in range(filled):
+        for w in range(words):
+            found[t, w] = prefixes[0, blocks, w]
     for place in range(len(columns)):
         d = columns[place]
-        for t in range(len(rows)):
+        for t in range(filled):
             low, high = _blocks(starts[d], queries[rows[t], place], radii[rows[t]])
             if low > 0 or high < blocks:
                 for w in range(words):
@@ -197,19 +193,19 @@ def _gather(values, columns, queries, radii, row, rows):
 
 
 @_kernel()
-def search_chunk(values, order, starts, prefixes, columns, points, names, queries, own, radii, distances, indices):
+def search_chunk(
+    values, order, starts, prefixes, columns, points, names, queries, own, radii, distances, indices, rows, found
+):
     """Put the nearest points of a chunk into the ordered lists of distances and indices, each (M, k).
 
     What is not closer than the radius is not sought. `names` (C,) are the indices of the points, `own` (M,) those of
     the queries themselves.
     """
     last = distances.shape[1] - 1
-    found = np.empty((_TILE, prefixes.shape[2]), np.uint64)
-    rows = np.empty(_TILE, np.int64)
     row = 0
     while row < len(queries):
         filled, row = _gather(values, columns, queries, radii, row, rows)
-        _mark(starts, prefixes, columns, queries, rows[:filled], radii, found)
+        _mark(starts, prefixes, columns, queries, rows, filled, radii, found)
         for t in range(filled):
             near, who, query, itself = distances[rows[t]], indices[rows[t]], queries[rows[t]], own[rows[t]]
             for w in range(found.shape[1]):
@@ -232,18 +228,16 @@ def search_chunk(values, order, starts, prefixes, columns, points, names, querie
 
 
 @_kernel()
-def count_chunk(values, order, starts, prefixes, columns, points, queries, radii, counts):
+def count_chunk(values, order, starts, prefixes, columns, points, queries, radii, counts, rows, found):
     """Add to the counts (M,) the points of a chunk, (C, d), with |x - q| < radius in all their coordinates.
 
     `columns` (d,) says which of the ranked coordinates these are.
     """
-    found = np.empty((_TILE, prefixes.shape[2]), np.uint64)
-    rows = np.empty(_TILE, np.int64)
     few = _FEW * len(columns) // (_FEW // 4 + len(columns))
     row = 0
     while row < len(queries):
         filled, row = _gather(values, columns, queries, radii, row, rows)
-        _mark(starts, prefixes, columns, queries, rows[:filled], radii, found)
+        _mark(starts, prefixes, columns, queries, rows, filled, radii, found)
         for t in range(filled):
             marked, query, radius = found[t], queries[rows[t]], radii[rows[t]]
             size = _size(marked)
