@@ -343,3 +343,13 @@ def test_tags_say_what_the_bins_allow():
     mixed = Binning({"x": 5, "y": "labels"}).tags
     assert mixed.data == ("mixed",) and not mixed.symmetric
     assert Binning(5, differential=True).tags.kind == "upper"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator")
+@pytest.mark.parametrize("estimator", [LABELS, Binning(6), Binning(6, rule="equal-mass"), Binning([-9.0, 0.0, 9.0])])
+def test_on_an_accelerator(estimator):
+    x, y = torch.randn(2, 5000, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).round(decimals=0)
+    host, device = estimator.estimate(x, y), estimator.estimate(x.cuda(), y.cuda())
+    assert device.value.is_cuda and float(device) == pytest.approx(float(host), abs=1e-12)
+    assert float(device.stderr) == pytest.approx(float(host.stderr), rel=1e-9)
