@@ -13,6 +13,11 @@ from infotherm.information.fits import GaussianFit
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from infotherm.testing import Report
+
+# of a law tried on an estimator; read from green to red also by those who tell lightness only
+_STATUS_COLOURS = {"failed": "#b2182b", "expected": "#f4a582", "passed": "#92c5de", "skipped": "0.94"}
+
 
 def plot_gaussian_fits(mixture: Any, fits: GaussianFit | Sequence[GaussianFit], *, ax: Axes | None = None) -> Axes:
     """The density of a scalar law with those of Gaussians fitted to it: mode-covering beside mode-seeking.
@@ -61,6 +66,52 @@ def plot_gaussian_fits(mixture: Any, fits: GaussianFit | Sequence[GaussianFit], 
     ax.set_ylabel("density")
     ax.set_ylim(bottom=0.0)
     ax.legend()
+    return ax
+
+
+def plot_conformance(reports: Sequence[Report], *, ax: Axes | None = None) -> Axes:
+    """Which laws which estimators obey: a row a law, a column an estimator.
+
+    Parameters
+    ----------
+    reports
+        What `infotherm.testing.check_estimator` returned, one an estimator.
+    ax
+        Where to draw; new axes by default, tall enough for the names.
+
+    Raises
+    ------
+    ValueError
+        Without a report.
+
+    Examples
+    --------
+    >>> import infotherm as it
+    >>> found = it.testing.check_estimator(it.estimators.GaussianPlugIn(), "entropy", laws=["shift", "symmetry"])
+    >>> plot_conformance([found]).get_title()
+    '1 passed, 1 skipped'
+    """
+    if not reports:
+        raise ValueError("reports must hold at least one report")
+    laws = list(dict.fromkeys(result.law for report in reports for result in report.results))
+    if ax is None:
+        from matplotlib.figure import Figure
+
+        size = (4 + 1.1 * len(reports), 1.8 + 0.21 * len(laws))
+        ax = Figure(figsize=size, layout="constrained").subplots()
+    counts = dict.fromkeys(_STATUS_COLOURS, 0)
+    for column, report in enumerate(reports):
+        for result in report.results:
+            counts[result.status] += 1
+            row = laws.index(result.law)
+            colour = _STATUS_COLOURS[result.status]
+            ax.scatter(column, row, marker="s", s=90, color=colour, edgecolors="0.6", linewidths=0.4)
+    ax.set_yticks(range(len(laws)), laws, fontsize=7)
+    names = [f"{report.name.partition('(')[0]}\n{report.quantity.replace('_', ' ')}" for report in reports]
+    ax.set_xticks(range(len(reports)), names, rotation=45, ha="right", fontsize=7)
+    ax.set_xlim(-0.6, len(reports) - 0.4)
+    ax.set_ylim(len(laws) - 0.4, -0.6)
+    ax.set_title(", ".join(f"{count} {status}" for status, count in counts.items() if count), fontsize=9)
     return ax
 
 
