@@ -15,6 +15,7 @@ from infotherm.testing.replication import (
     most_replications,
     number_of_samples,
     tolerance_of,
+    worth_their_time,
 )
 from infotherm.testing.sequential import Rate, rate_test
 from infotherm.testing.situations import fitting, independent, normal, references, sample, situation, symbols
@@ -53,9 +54,7 @@ def _bound(subject: Subject, trial: Trial, side: str) -> str:
         )
     except Skipped:
         wide = []
-    cases = wide + (cases or references(subject))
-    if tags.trains and not trial.full:
-        cases = cases[:1]
+    cases = worth_their_time(subject, trial, wide + (cases or references(subject)))
     n, most = number_of_samples(subject), most_replications(subject, trial, 128, 1024)
     if tags.kind != side:
         cases = [task for task in cases if _gives(subject, trial, task, n, side)]
@@ -137,7 +136,7 @@ def information_below_entropy(subject: Subject, trial: Trial) -> str:
     known = [situation("renamed symbols", subject.quantity, "discrete", dims, entropy, draw_symbols)]
     if subject.quantity == _MI:
         known.append(situation("symbols far apart in noise", _MI, "mixed", dims, entropy, draw_mixed))
-    cases = fitting(subject, known)
+    cases = worth_their_time(subject, trial, fitting(subject, known))
     n, most = number_of_samples(subject), most_replications(subject, trial, 128, 1024)
 
     def judge(task: Task) -> Rate:

@@ -19,6 +19,7 @@ from infotherm.testing.replication import (
     require_consistent,
     require_replications,
     slack_of,
+    worth_their_time,
 )
 from infotherm.testing.sequential import Mean, Rate, Reading, mean_test, rate_test
 from infotherm.testing.situations import dependent, flip, normal, sample, situation, symbols, uniform
@@ -121,7 +122,7 @@ def depends_on_y(subject: Subject, trial: Trial) -> str:
             raise Skipped("it is tried on continuous data")
         cases = [situation("normals 3 apart", "kl", "continuous", (1, 1), 4.5, _far_apart)]
     else:
-        cases = dependent(subject)
+        cases = worth_their_time(subject, trial, dependent(subject))
 
     def judge(task: Task) -> Rate:
         replications = Replications(subject, trial, task.name)

@@ -8,7 +8,7 @@ from itertools import zip_longest
 import numpy as np
 
 from infotherm.testing.law import Broken, Skipped, Trial, law
-from infotherm.testing.replication import Replications, across, most_replications, number_of_samples
+from infotherm.testing.replication import Replications, across, most_replications, number_of_samples, worth_their_time
 from infotherm.testing.sequential import Rate, rate_test
 from infotherm.testing.situations import independent, references, sample
 from infotherm.testing.subject import Subject
@@ -31,12 +31,15 @@ def interval_coverage(subject: Subject, trial: Trial) -> str:
     """References and, for informations, independence; the side that a bound leaves open always holds the truth."""
     if not subject.tags.states_error:
         raise Skipped("it states no error")
+    if subject.tags.trains and not trial.full and subject.tags.kind != "estimate":
+        raise Skipped("what a few replications of a bound can tell, its own law tells: try budget='full'")
     cases = references(subject)
     if subject.quantity in _INFORMATION:
         cases = [task for pair in zip_longest(cases, independent(subject)) for task in pair if task is not None]
     if not trial.full:  # the first two of each sort: coverage takes many replications
         sorts = [task.data for task in cases]
-        cases = [task for i, task in enumerate(cases) if sorts[:i].count(task.data) < (1 if subject.tags.trains else 2)]
+        cases = [task for i, task in enumerate(cases) if sorts[:i].count(task.data) < 2]
+        cases = worth_their_time(subject, trial, cases)
     n, widths = number_of_samples(subject), []
 
     def judge(task: Task) -> Rate:

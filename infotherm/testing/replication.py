@@ -48,6 +48,11 @@ def most_replications(subject: Subject, trial: Trial, fast: int = 512, full: int
     return _TRAINED[trial.full] if subject.tags.trains else (full if trial.full else fast)
 
 
+def worth_their_time(subject: Subject, trial: Trial, cases: list[Case]) -> list[Case]:
+    """All cases; the first one only, where an estimator trains and the run is to be fast."""
+    return cases[:1] if subject.tags.trains and not trial.full else cases
+
+
 def require_replications(subject: Subject, trial: Trial) -> None:
     """Refuse what a few replications cannot decide.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.special import digamma, polygamma
 from scipy.stats import norm
 
@@ -23,12 +23,12 @@ MI, CMI = "mutual_information", "conditional_mutual_information"
 
 
 def neighbour_distance(points, k):
-    return cKDTree(points).query(points, k + 1, p=np.inf)[0][:, -1]
+    return KDTree(points).query(points, k + 1, p=np.inf)[0][:, -1]
 
 
 def closer(points, radius, *, inclusive=False):
     radius = radius if inclusive else np.nextafter(radius, 0)
-    return cKDTree(points).query_ball_point(points, radius, p=np.inf, return_length=True) - 1
+    return KDTree(points).query_ball_point(points, radius, p=np.inf, return_length=True) - 1
 
 
 def ksg(x, y, k=3):
@@ -48,7 +48,7 @@ def kozachenko_leonenko(x, k=3):
 
 def neighbour_kl(x, y, k=3):
     n, dim = x.shape
-    beside = cKDTree(y).query(x, [k], p=np.inf)[0][:, -1]
+    beside = KDTree(y).query(x, [k], p=np.inf)[0][:, -1]
     return dim * np.mean(np.log(beside / neighbour_distance(x, k))) + math.log(len(y) / (n - 1))
 
 
@@ -201,7 +201,7 @@ def variance_over_n(x):
 
 def radius_minus_epsilon(x, y):
     radius = neighbour_distance(np.hstack([x, y]), 3) - 1e-15
-    counts = [cKDTree(a).query_ball_point(a, radius, p=np.inf, return_length=True) for a in (x, y)]
+    counts = [KDTree(a).query_ball_point(a, radius, p=np.inf, return_length=True) for a in (x, y)]
     return digamma(len(x)) + digamma(3) - np.mean(digamma(counts[0]) + digamma(counts[1]))
 
 
