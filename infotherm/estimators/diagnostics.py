@@ -60,8 +60,9 @@ class Problem:
         Matrices (N, D).
     dim
         Of the space in which neighbours are sought.
-    power
-        The bias is taken to fall as (k / N)^power.
+    tails
+        Whether the tails of the law make the bias, as they do for logarithms of distances that do not cancel: it then
+        falls as (k / N)^(1 / (dim + 1)) rather than (k / N)^(2 / dim), the rate of smooth densities.
     relative
         Whether an error may be small relative to the number (an entropy has no natural zero).
     paired
@@ -77,7 +78,7 @@ class Problem:
     k: int
     samples: Sequence[Tensor]
     dim: int
-    power: float
+    tails: bool = False
     relative: bool = True
     paired: bool = True
     other_coordinates: Callable[[], tuple[Sequence[Tensor], float]] | None = None
@@ -120,8 +121,8 @@ def diagnosed(problem: Problem, *, diagnose: bool = True, repeats: float = 0.0) 
         info["coordinate_dependence"] = moved.size
         systematic += moved.size
     stderr = math.sqrt(_variance(whole, k, hidden_spread))
-    # the interval value -+ (z stderr + error) has room for a bias on both sides, where it is on one: z = 1.96 is enough
-    # for the 97.5 % of one side, and 1.645 would do for 95 %; this error makes 95 % of 95 % for any size of the bias
+    # the interval value -+ (z stderr + error) has room for a bias on both sides, but a bias lies on one: with a large
+    # one 1.645 would do where z is 1.96, and a small one hardly matters; with this error 95 % are 95 % for any bias
     error = systematic**2 / (systematic + stderr / 3)
     estimate = replace(
         estimate,
@@ -222,19 +223,20 @@ class _Slope(NamedTuple):
     noise: float
 
 
-def _slope(changed: str, before: list[Tensor], after: list[Tensor], gain: float) -> _Slope:
+def _slope(changed: str, before: list[Tensor], after: list[Tensor], gain: float, tails: bool) -> _Slope:
     drift = _drift(torch.cat(before), torch.cat(after))
-    return _Slope(changed, drift, drift.size / gain, drift.stderr / gain)
+    # the bias of tails has one sign, and is underestimated just when the number is too low: no room for chance then
+    return _Slope(changed, drift, (abs(drift.value) if tails else drift.size) / gain, drift.stderr / gain)
 
 
 def _slopes(problem: Problem, whole: Terms, parts: int) -> tuple[list[_Slope], float]:
     """What is left of the bias by drifts from N to a part and, there, from k to 2k; and the spread hidden by smoothing.
 
-    A bias proportional to (k / N)^power is extrapolated. Biases of both signs can cancel at one size: where there are
-    samples enough, parts of parts are another. A term averages over its neighbourhood, which takes from the spread of
-    the terms just as it adds to the bias; this is extrapolated, too.
+    A bias proportional to a power of k / N is extrapolated. Biases of both signs can cancel at one size: where there
+    are samples enough, parts of parts are another. A term averages over its neighbourhood, which takes from the spread
+    of the terms just as it adds to the bias; this is extrapolated, too.
     """
-    k, power = problem.k, problem.power
+    k, power = problem.k, 1 / (problem.dim + 1) if problem.tails else 2 / problem.dim
     orders = _shuffles(problem.samples, problem.paired)
     n = min(len(order) for order in orders)
     found, hidden = [], 0.0
@@ -248,11 +250,11 @@ def _slopes(problem: Problem, whole: Terms, parts: int) -> tuple[list[_Slope], f
         pieces = [[matrix[index] for matrix, index in zip(problem.samples, rows, strict=True)] for rows in splits]
         before = [whole.values[rows[0]] for rows in splits]
         small = [problem.terms(k, *piece).values for piece in pieces]
-        found.append(_slope("N", before, small, gain))
+        found.append(_slope("N", before, small, gain, problem.tails))
         if fold == parts:
             hidden = (float(torch.cat(before).var()) - float(torch.cat(small).var())) / gain
-            wide = [problem.terms(2 * k, *piece).values for piece in pieces[: (len(pieces) + 1) // 2]]
-            found.append(_slope("k", small[: len(wide)], wide, (2**power - 1) * parts**power))
+            wide = [problem.terms(2 * k, *piece).values for piece in pieces[:2]]
+            found.append(_slope("k", small[: len(wide)], wide, (2**power - 1) * parts**power, problem.tails))
     return found, max(0.0, min(hidden, float(whole.values.var())))
 
 

@@ -76,7 +76,6 @@ class DiscreteContinuous:
             self.k,
             [labels, samples],
             samples.shape[1],
-            power=2 / samples.shape[1],
             other_coordinates=None if near_normal([samples], scores) else lambda: ([labels, *scores], 0.0),
         )
         return diagnosed(problem, diagnose=self.diagnose, repeats=repeats)
@@ -147,7 +146,6 @@ class MixedKSG:
             self.k,
             matrices,
             dim,
-            power=2 / dim,
             other_coordinates=lambda: (in_normal_scores(matrices)[0], 0.0),
             ceiling=psi(len(matrices[0])) - psi(self.k),
         )

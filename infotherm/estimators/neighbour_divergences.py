@@ -29,7 +29,7 @@ class NeighbourKL:
     Eq. 5; here in the maximum norm). The samples must be independent of each other: where a sample of p is also one of
     q, the number means nothing and is of kind "unknown". Never clipped at zero.
 
-    The bias is extrapolated as (k / N)^(1 / (d + 2)) from disjoint parts of both samples (slow, because of the tails);
+    The bias is extrapolated as (k / N)^(1 / (d + 1)) from disjoint parts of both samples (slow, because of the tails);
     with the distance from the number for coordinates on equal scales it makes the `error`. Where q has no density on
     part of p the divergence is infinite, and the number grows with M without limit.
 
@@ -81,7 +81,7 @@ class NeighbourKL:
             self.k,
             matrices,
             dim,
-            power=1 / (dim + 2),
+            tails=True,
             paired=False,
             other_coordinates=(lambda: (_on_equal_scales(together, len(matrices[0])), 0.0)) if dim > 1 else None,
         )

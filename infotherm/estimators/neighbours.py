@@ -24,9 +24,9 @@ class KozachenkoLeonenko:
 
     eps_i the distance of sample i to its k-th neighbour in the maximum norm (Kozachenko and Leonenko 1987; Kraskov,
     Stoegbauer and Grassberger, Phys. Rev. E 69, 066138, 2004, Eq. 20). Its bias shrinks slowly in high dimension: the
-    result carries the bias, extrapolated as (k / N)^(1 / D) from disjoint parts of the data (slower than the 2 / D of a
-    smooth density: tails count), as `error`, and is of kind "unknown" where that is not small, where coordinates of
-    unequal scale make a difference, or where repeated values make the density meaningless.
+    result carries the bias, extrapolated as (k / N)^(1 / (D + 1)) from disjoint parts of the data (tails make it slow),
+    as `error`, and is of kind "unknown" where that is not small, where coordinates of unequal scale make a difference,
+    or where repeated values make the density meaningless.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class KozachenkoLeonenko:
             self.k,
             [samples],
             dim,
-            power=1 / dim,
+            tails=True,
             relative=False,
             other_coordinates=(lambda: on_equal_scales(samples)) if dim > 1 else None,
         )
@@ -149,7 +149,6 @@ class KSG:
             self.k,
             matrices,
             dim,
-            power=2 / dim,
             other_coordinates=None if near_normal(matrices, scores) else lambda: (scores, 0.0),
             ceiling=psi(len(matrices[0])) - psi(self.k),
         )
