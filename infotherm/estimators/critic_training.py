@@ -31,7 +31,8 @@ class CanonicalCoordinates:
         c r = (r (1 - a) + a) (r (1 - b) + b),   a = D_x / n,  b = D_y / n,
 
     and to zero when it is below the edge (sqrt(a (1 - b)) + sqrt(b (1 - a)))^2 that noise alone reaches
-    (Bao, Hu, Pan and Zhou, Ann. Statist. 47, 612, 2019).
+    (Bao, Hu, Pan and Zhou, Ann. Statist. 47, 612, 2019). Coordinates and correlations are rounded to single precision:
+    samples in other units, or shifted, then train the same network bit by bit, though they were rounded elsewhere.
     """
 
     features: tuple[Features, Features]
@@ -58,12 +59,13 @@ class CanonicalCoordinates:
         half = (found - a * (1 - b) - b * (1 - a)) / (2 * (1 - a) * (1 - b))
         squares = half + (half.square() - a * b / ((1 - a) * (1 - b))).clamp(min=0).sqrt()
         squares = torch.where(found > edge, squares, 0.0).clamp(max=1 - 0.5 / n**2)  # finer than n samples can tell
-        return cls(features, means, (white[0] @ left, white[1] @ right.mT), squares.sqrt())
+        correlations = (1 - (1 - squares).float().double()).sqrt()
+        return cls(features, means, (white[0] @ left, white[1] @ right.mT), correlations)
 
     def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The coordinates of samples (N, D_x), (N, D_y)."""
         u, v = (
-            (feature(z) - mean) @ matrix
+            ((feature(z) - mean) @ matrix).float().double()
             for z, feature, mean, matrix in zip((x, y), self.features, self.means, self.matrices, strict=True)
         )
         return u, v

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from infotherm.core.estimate import Estimate
 from infotherm.core.rounding import rounding_error
-from infotherm.core.sample_means import from_samples
 from infotherm.core.tensors import Generator
 from infotherm.estimators.base import paired_samples, require_independent, require_varying, stream_of_samples
+from infotherm.estimators.critic_bounds import lower_skewness
 from infotherm.estimators.critic_training import Progress
 from infotherm.estimators.held_out import Features, Standard, copied_rows, private_generator, split_rows
 from infotherm.estimators.tags import Tags
@@ -203,10 +203,11 @@ class DenoisingInformation:
         share = self.largest_snr / (1 + self.largest_snr)
         gaussian = 0.5 * dim * math.log(2 * math.pi * math.e) + 0.5 * share * (squares - dim) - log_slope[fresh]
         terms = gaussian + 0.5 * span * gain + smoothing
-        told_why = self._doubts(x, y, squares)
+        doubts = self._doubts(x, y, squares)
         kind, info = (
             "upper",
             {
+                "n": len(terms),
                 "gaussian": (gaussian.mean() + smoothing).item(),
                 "smoothing": smoothing,
                 "trained_on": len(train),
@@ -215,22 +216,26 @@ class DenoisingInformation:
                 "parameters": parameter_count(network),
             },
         )
-        if told_why:
-            kind, info["warning"] = "unknown", told_why
-            warnings.warn(f"DenoisingInformation: {told_why}; the result is of kind 'unknown'", stacklevel=3)
-        return from_samples(
-            terms,
+        if doubts:
+            kind, info["warning"] = "unknown", doubts
+            warnings.warn(f"DenoisingInformation: {doubts}; the result is of kind 'unknown'", stacklevel=3)
+        mean = terms.mean()
+        return Estimate(
+            mean,
+            stderr=terms.std() / math.sqrt(len(terms)) * lower_skewness(-terms),
             streams=(stream_of_samples(*([x] if y is None else [x, y])),),
-            error=rounding_error([log_slope[fresh].abs().mean(), squares.mean()]),
+            error=rounding_error([mean, log_slope[fresh].abs().mean(), squares.mean()]),
             kind=kind,
             method="variational",
-            **info,
+            info=info,
         )
 
     def _train(
         self, network: Denoiser, train: Rows, chosen: Rows, rng: torch.Generator, progress: Progress | None
     ) -> int:
         """Trains in place, leaves the best network on the validation part and returns its step."""
+        # in single precision: samples in other units, or shifted, train the same network bit by bit
+        train, chosen = ((white.float(), told) for white, told in (train, chosen))
         span = math.log1p(self.largest_snr)
         seed = int(torch.randint(2**62, (), generator=rng))
 

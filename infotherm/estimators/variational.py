@@ -133,7 +133,7 @@ class _TrainedCritic:
             progress=progress,
         )
         with torch.no_grad():
-            value, variance, info = self._judged(critic.double(), validation, fresh)
+            value, stderr, info = self._judged(critic.double(), validation, fresh)
         info |= {
             "n": len(fresh[0]),
             "trained_on": len(train[0]),
@@ -153,7 +153,7 @@ class _TrainedCritic:
             warnings.warn(f"{type(self).__name__}: {told}; the result is of kind {kind!r}", stacklevel=2)
         return Estimate(
             value,
-            stderr=variance.sqrt(),
+            stderr=stderr,
             error=rounding_error([value, value.new_tensor(info["ceiling"])]) + 1e-12,
             kind=kind,
             method="variational",
@@ -171,7 +171,7 @@ class _TrainedCritic:
         with torch.no_grad():
             scores = _blocks(critic, validation, 256 if self.critic == "joint" else 1024)
             offset = log_mean_exp(torch.cat([off_diagonal(s).flatten() for s in scores]))
-            return pooled([(len(s), tangent_bound(s, offset, math.log(size))) for s in scores])[0].item()
+            return pooled([tangent_bound(s, offset, math.log(size)) for s in scores])[0].item()
 
     def _judged(self, critic: GaussianStart, validation: Pairs, fresh: Pairs) -> tuple[Tensor, Tensor, dict[str, Any]]:
         m = len(fresh[0])
@@ -179,7 +179,7 @@ class _TrainedCritic:
         apart = torch.cat([off_diagonal(s).flatten() for s in _blocks(critic, validation, block)])
         offset = log_mean_exp(apart)
         scores = _blocks(critic, fresh, block)
-        value, variance = pooled([(len(s), tangent_bound(s, offset, ceiling)) for s in scores])
+        value, stderr = pooled([tangent_bound(s, offset, ceiling) for s in scores])
         together = torch.cat([s.diagonal() for s in scores])
         clipped = (together - offset > ceiling).double().mean().item()
         info = {
@@ -192,7 +192,7 @@ class _TrainedCritic:
                 f"the bound is saturated: {clipped:.0%} of the held-out pairs are at the ceiling log {m} = "
                 f"{ceiling:.3g} nat, and the information may be much larger"
             )
-        return value, variance, info
+        return value, stderr, info
 
     def _plain(self, together: Tensor, apart: Tensor) -> float:
         return (together.mean() - log_mean_exp(apart)).item()
@@ -219,8 +219,8 @@ class DonskerVaradhan(_TrainedCritic):
     when exp f is heavy-tailed, and so the plain value (in `info["plain"]`) exceeds the truth. Instead the logarithm is
     replaced by its tangent at a point a fixed on the second part, log z <= z / a + log a - 1, and g = f - log a is cut
     off at -+log M for M held-out pairs: a critic still, so the bound holds, and a U-statistic of bounded terms,
-    unbiased and with an ordinary standard error (`critic_bounds.tangent_bound`). No bound that holds with confidence for
-    every law exceeds O(log N) (McAllester and Stratos, AISTATS 2020); this one has the ceiling log M.
+    unbiased and with an ordinary standard error (`critic_bounds.tangent_bound`). No bound that holds with confidence
+    for every law exceeds O(log N) (McAllester and Stratos, AISTATS 2020); this one has the ceiling log M.
 
     The critic begins as the log density ratio of Gaussians fitted to the training part, in canonical coordinates, where
     the second part finds that better than a constant, and the network learns the rest. Coordinates of at most 32 values
@@ -368,15 +368,15 @@ class InfoNCE(_TrainedCritic):
     def _rating(self, critic: GaussianStart, validation: Pairs, size: int) -> float:
         with torch.no_grad():
             scores = _blocks(critic, validation, self._batch([0, 0, size]))
-            return pooled([(len(s), contrastive_bound(s)) for s in scores])[0].item()
+            return pooled([contrastive_bound(s) for s in scores])[0].item()
 
     def _judged(self, critic: GaussianStart, validation: Pairs, fresh: Pairs) -> tuple[Tensor, Tensor, dict[str, Any]]:
         size = self._batch([0, 0, len(fresh[0])])
-        value, variance = pooled([(len(s), contrastive_bound(s)) for s in _blocks(critic, fresh, size)])
+        value, stderr = pooled([contrastive_bound(s) for s in _blocks(critic, fresh, size)])
         info: dict[str, Any] = {"ceiling": math.log(size), "batch_size": size}
         if value > _NEAR * math.log(size):
             info["saturation"] = (
                 f"the bound is saturated: {value.item():.3g} nat is close to the ceiling log {size} = "
                 f"{math.log(size):.3g}, and the information may be much larger"
             )
-        return value, variance, info
+        return value, stderr, info
