@@ -200,19 +200,21 @@ def _surprise(x: Tensor, bandwidth: float | str) -> _Surprise:
         b = float({"silverman": silverman, "scott": n ** (-1 / (dim + 4))}.get(str(bandwidth), bandwidth))
         terms, shares = kernels.influence(b)
         return _Surprise(terms, terms - shares, b, kernels.rounding(terms, b))
-    grid, step = [silverman * math.exp(0.4 * i) for i in range(-10, 4)], 0.1
-    terms = kernels.surprise(grid)
-    coarse = grid[int(terms.mean(1).argmin())]
-    grid = [coarse * math.exp(step * i) for i in range(-5, 6)]
+    # over three orders of magnitude, closer, and at the vertex of a parabola
+    coarse = [silverman * math.exp(0.6 * i) for i in range(-8, 3)]
+    centre, step = coarse[int(kernels.surprise(coarse).mean(1).argmin())], 0.15
+    grid = [centre * math.exp(step * i) for i in range(-3, 4)]
     terms = kernels.surprise(grid)
     best = min(max(int(terms.mean(1).argmin()), 1), len(grid) - 2)
     left, middle, right = terms[best - 1 : best + 2]
-    curvature = float((left - 2 * middle + right).mean()) / step**2
     slopes = (right - left) / (2 * step)
+    curvature = float((left - 2 * middle + right).mean()) / step**2
     # the smallest of N-sample means lies below the mean of the best by var(slope) / (2 N curvature), on average
     selection = float(slopes.var()) / (2 * n * curvature) if curvature > 0 else math.inf
-    shares = kernels.influence(grid[best])[1]
-    return _Surprise(middle, middle - shares, grid[best], kernels.rounding(middle, grid[best]) + selection)
+    shift = -float(slopes.mean()) / curvature if curvature > 0 else 0.0
+    b = grid[best] * math.exp(min(max(shift, -step), step))
+    terms, shares = kernels.influence(b)
+    return _Surprise(terms, terms - shares, b, kernels.rounding(terms, b) + selection)
 
 
 class _Kernels(NamedTuple):
