@@ -108,7 +108,7 @@ def diagnosed(problem: Problem, *, diagnose: bool = True, repeats: float = 0.0) 
     size = fewest_per_part(k)
     parts = min(PARTS, n // size)
     if not math.isfinite(float(estimate)):
-        return distrusted(problem.name, estimate, whole.concern)
+        return distrusted(problem.name, estimate, whole.concern or "the number is not finite")
     if parts < 4:
         return distrusted(problem.name, estimate, f"{n} samples are too few to tell its error: {4 * size} are needed")
     slopes, hidden_spread = _slopes(problem, whole, parts)
@@ -246,7 +246,8 @@ def _slopes(problem: Problem, whole: Terms, parts: int) -> tuple[list[_Slope], f
         gain = fold**power - 1
         splits = zip(*(order.tensor_split(fold) for order in orders), strict=True)
         # in few dimensions the extrapolation leaves little of the noise: some of the parts are enough
-        splits = list(splits)[: max(2, min(parts, math.ceil(fold / gain**2)))]
+        enough = parts if problem.tails else math.ceil(fold / gain**2)
+        splits = list(splits)[: max(2, min(parts, enough))]
         pieces = [[matrix[index] for matrix, index in zip(problem.samples, rows, strict=True)] for rows in splits]
         before = [whole.values[rows[0]] for rows in splits]
         small = [problem.terms(k, *piece).values for piece in pieces]
