@@ -25,17 +25,17 @@ def log_mean_exp(values: Tensor) -> Tensor:
     return values.logsumexp(tuple(range(values.ndim))) - torch.tensor(float(values.numel()), dtype=values.dtype).log()
 
 
-def tangent_bound(scores: Tensor, offset: Tensor, ceiling: float) -> tuple[Tensor, Tensor]:
+def tangent_bound(scores: Tensor, offset: Tensor, cut: float) -> tuple[Tensor, Tensor]:
     """A lower bound of the mutual information that is a plain average, and how each pair moves it.
 
-    With g = f - offset, cut off below at -ceiling and above at ceiling, the critic f, the offset and the ceiling being
-    fixed without these pairs,
+    With g = f - offset, cut off at -cut below and at cut above, the critic f, the offset and the cut being fixed
+    without these pairs,
 
         I(x; y) >= E g(x, y) - E exp g(x, y') + 1
 
     (Nguyen, Wainwright and Jordan, IEEE Trans. Inf. Theory 56, 5847, 2010; with offset = log E exp f it is the tangent
     of the Donsker-Varadhan bound, where it touches). The first mean is over the diagonal and the second over the
-    entries off it, a U-statistic: unbiased, where the logarithm of an average is not.
+    entries off it, a U-statistic: unbiased, where the logarithm of an average is not. At most 1 + cut.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def tangent_bound(scores: Tensor, offset: Tensor, ceiling: float) -> tuple[Tenso
     (0.0, [0.0, 0.0, 0.0, 0.0])
     """
     m = len(scores)
-    scores = (scores - offset).clamp(-ceiling, ceiling)
+    scores = (scores - offset).clamp(-cut, cut)
     together = scores.diagonal()
     weights = scores.exp().fill_diagonal_(0)
     total, own = weights.sum(), weights.sum(0) + weights.sum(1)

@@ -33,7 +33,8 @@ from infotherm.networks import JointCritic, SeparableCritic, parameter_count
 _LEAST = 20  # samples to split at all
 _FEW = 100  # samples below which the normal law of the held-out mean is not to be relied on
 _PAIRS = 2**21  # pairs drawn apart that are evaluated, at least 256 for every held-out pair
-_SATURATED = 0.05  # share of held-out pairs at the ceiling
+_AT_ONCE = 2**18  # pairs in memory
+_SATURATED = 0.05  # share of held-out pairs cut off above
 _NEAR = 0.8  # of the ceiling of InfoNCE
 _BATCH = 256  # of InfoNCE, at most, unless it is given
 
@@ -89,7 +90,7 @@ class _TrainedCritic:
         return [n - held_out - validation, validation, held_out]
 
     def _ceiling(self, n: int) -> float:
-        return math.log(self._sizes(n)[2])
+        return 1 + math.log(self._sizes(n)[2])
 
     def _batch(self, sizes: list[int]) -> int:
         return self.batch_size
@@ -175,22 +176,22 @@ class _TrainedCritic:
 
     def _judged(self, critic: GaussianStart, validation: Pairs, fresh: Pairs) -> tuple[Tensor, Tensor, dict[str, Any]]:
         m = len(fresh[0])
-        ceiling, block = math.log(m), max(256, _PAIRS // m)
+        cut, block = math.log(m), max(256, _PAIRS // m)
         apart = torch.cat([off_diagonal(s).flatten() for s in _blocks(critic, validation, block)])
         offset = log_mean_exp(apart)
         scores = _blocks(critic, fresh, block)
-        value, stderr = pooled([tangent_bound(s, offset, ceiling) for s in scores])
+        value, stderr = pooled([tangent_bound(s, offset, cut) for s in scores])
         together = torch.cat([s.diagonal() for s in scores])
-        clipped = (together - offset > ceiling).double().mean().item()
+        clipped = (together - offset > cut).double().mean().item()
         info = {
-            "ceiling": ceiling,
+            "ceiling": 1 + cut,
             "clipped": clipped,
             "plain": self._plain(together, torch.cat([off_diagonal(s).flatten() for s in scores])),
         }
         if clipped > _SATURATED:
             info["saturation"] = (
-                f"the bound is saturated: {clipped:.0%} of the held-out pairs are at the ceiling log {m} = "
-                f"{ceiling:.3g} nat, and the information may be much larger"
+                f"the bound is saturated: {clipped:.0%} of the held-out pairs are cut off at log {m} = "
+                f"{cut:.3g} nat, and the information may be much larger"
             )
         return value, stderr, info
 
@@ -202,7 +203,10 @@ def _blocks(critic: GaussianStart, pairs: Pairs, size: int) -> list[Tensor]:
     """Matrices of scores within blocks of about equally many, at most `size`, held-out pairs."""
     u, v = pairs
     count = -(-len(u) // size)
-    return [critic.pairwise(a, b) for a, b in zip(u.tensor_split(count), v.tensor_split(count), strict=True)]
+    return [
+        torch.cat([critic.pairwise(few, b) for few in a.split(max(1, _AT_ONCE // len(b)))])
+        for a, b in zip(u.tensor_split(count), v.tensor_split(count), strict=True)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +224,7 @@ class DonskerVaradhan(_TrainedCritic):
     replaced by its tangent at a point a fixed on the second part, log z <= z / a + log a - 1, and g = f - log a is cut
     off at -+log M for M held-out pairs: a critic still, so the bound holds, and a U-statistic of bounded terms,
     unbiased and with an ordinary standard error (`critic_bounds.tangent_bound`). No bound that holds with confidence
-    for every law exceeds O(log N) (McAllester and Stratos, AISTATS 2020); this one has the ceiling log M.
+    for every law exceeds O(log N) (McAllester and Stratos, AISTATS 2020); the ceiling of this one is 1 + log M.
 
     The critic begins as the log density ratio of Gaussians fitted to the training part, in canonical coordinates, where
     the second part finds that better than a constant, and the network learns the rest. Coordinates of at most 32 values
@@ -241,7 +245,7 @@ class DonskerVaradhan(_TrainedCritic):
     -------
     Estimate
         Kind "lower", method "variational"; `info` holds `n` (the held-out pairs), `ceiling`, `clipped` (the share
-        of them at the ceiling), `plain`, `step` (of the chosen critic: 0 the Gaussian, -1 the constant one) and
+        of them cut off above), `plain`, `step` (of the chosen critic: 0 the Gaussian, -1 the constant one) and
         `validation_value`. Kind "unknown", with a warning, when rows are repeated as if copied (the held-out part has
         then been seen in training) or are fewer than 100. A saturated bound warns and stays a lower bound.
 

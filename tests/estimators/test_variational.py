@@ -1,6 +1,7 @@
-"""Trained lower bounds: below the truth within their stated error, close to it, reproducible, and honest about limits."""
+"""Trained lower bounds: below the truth within their stated error, close to it, reproducible, saturating aloud."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from infotherm.estimators.variational import MINE, NWJ, DonskerVaradhan, InfoNCE
 
 SORTS = [DonskerVaradhan, MINE, NWJ, InfoNCE]
-QUICK = {"steps": 60, "width": 32, "batch_size": 128}
+QUICK: dict[str, Any] = {"steps": 60, "width": 32, "batch_size": 128}
 
 
 def gaussian(seed, n, information, dim=1):
@@ -57,11 +58,12 @@ def test_the_network_learns_what_no_gaussian_has():
 
 
 def test_independent_samples_have_a_bound_of_at_most_zero_on_average():
-    """30 replications: mean at most 3 standard errors above zero (odds 1e-3)."""
-    values = np.array([float(NWJ(steps=25, width=16).estimate(*gaussian(s, 300, 0.0), generator=s)) for s in range(30)])
-    assert values.mean() < 3 * values.std() / math.sqrt(30) + 1e-12
+    """20 replications: mean at most 3 standard errors above zero (odds 1e-3)."""
+    values = np.array([float(NWJ(steps=15, width=16).estimate(*gaussian(s, 300, 0.0), generator=s)) for s in range(20)])
+    assert values.mean() < 3 * values.std() / math.sqrt(20) + 1e-12
 
 
+@pytest.mark.filterwarnings("ignore:DonskerVaradhan. the bound is saturated")
 def test_a_bound_judged_on_its_training_part_is_caught(monkeypatch):
     """The same rows for training and judging: at independence in 5 + 5 dimensions the bound is then far above zero."""
     from infotherm.estimators import variational
@@ -98,9 +100,9 @@ def test_ceilings_are_stated_and_saturation_is_told():
     assert bound.info["n"] == 296 and "warning" in bound.info
     with pytest.warns(UserWarning, match="DonskerVaradhan: the bound is saturated"):
         bound = DonskerVaradhan(steps=30).estimate(x, x, generator=0)
-    assert bound.kind == "lower" and bound.value <= bound.info["ceiling"] == math.log(300)
-    assert DonskerVaradhan().tags.ceiling(1000) == math.log(300)
-    assert InfoNCE().tags.ceiling(1000) == math.log(256) and InfoNCE(batch_size=8).tags.ceiling(1000) == math.log(8)
+    assert bound.kind == "lower" and bound.value <= bound.info["ceiling"] == 1 + math.log(300)
+    for stated, size in ((DonskerVaradhan(), 300 * math.e), (InfoNCE(), 256), (InfoNCE(batch_size=8), 8)):
+        assert stated.tags.ceiling is not None and stated.tags.ceiling(1000) == pytest.approx(math.log(size))
 
 
 def test_copied_rows_and_few_rows_are_told():
