@@ -15,8 +15,9 @@ This module needs numba; `nearest` imports it when it is first needed.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from infotherm.estimators.kd_order import KDOrder, kd_order
 
 MOST_NEIGHBOURS = 256  # kept in order by insertion: beyond it sorting is faster
 _CHUNK = 16384  # points, in the search for neighbours
-_COUNTED_CHUNK = 8192
+_COUNTED_CHUNK = 16384
 _FEW_COORDINATES = 8  # up to here the points nearby in k-d order bound best, beyond it a sample of all
 _WINDOW = 256
 _TILE = 64  # queries whose bitmaps are kept at a time
@@ -40,6 +41,14 @@ class _Ranked(NamedTuple):
     order: np.ndarray  # (D, C): which point of the chunk has this rank
     starts: np.ndarray  # (D, blocks): the first value of each block of ranks
     prefixes: np.ndarray  # (D, blocks + 1, words)
+    lead: int  # the coordinate in whose order the points of the chunk are
+
+
+class _Chunk(NamedTuple):
+    ranked: _Ranked
+    points: np.ndarray  # (C, D)
+    names: np.ndarray  # (C,): their indices
+    scratch: tuple[np.ndarray, ...]  # where the kernels keep a tile of queries and what is found for them
 
 
 class _Arranged(NamedTuple):
@@ -47,8 +56,13 @@ class _Arranged(NamedTuple):
 
     order: np.ndarray  # (N,)
     points: np.ndarray  # (N, D), in this order
-    chunks: np.ndarray  # the boundaries
+    parts: np.ndarray  # the boundaries of the chunks
     tree: KDOrder | None
+
+    def chunks(self) -> Iterator[_Chunk]:
+        """One after another, each ranked when it is asked for."""
+        for first, last in itertools.pairwise(self.parts):
+            yield _chunk(self.points[first:last], self.order[first:last])
 
 
 def nearest(points: np.ndarray, k: int, queries: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -56,8 +70,8 @@ def nearest(points: np.ndarray, k: int, queries: np.ndarray | None) -> tuple[np.
 
     Without queries a point is not its own neighbour. k <= MOST_NEIGHBOURS.
     """
-    arranged = _arranged(points, _CHUNK)
-    return _nearest(arranged, [_ranked(part) for part in _parts(arranged)], k, queries)
+    arranged = _arranged(points, _CHUNK, nearby=points.shape[1] <= _FEW_COORDINATES)
+    return _nearest(arranged, arranged.chunks(), k, queries)
 
 
 def count_closer(points: np.ndarray, radii: np.ndarray, queries: np.ndarray | None) -> np.ndarray:
@@ -68,9 +82,8 @@ def count_closer(points: np.ndarray, radii: np.ndarray, queries: np.ndarray | No
     asked, order = _in_order(arranged, queries)
     counts = np.zeros(len(asked), dtype=np.int64)
     columns = np.arange(points.shape[1])
-    for part in _parts(arranged):
-        ranked = _ranked(part)
-        rank_kernels.count_chunk(*ranked, columns, part, asked, radii[order], counts, *_scratch(ranked))
+    for ranked, part, _, scratch in arranged.chunks():
+        rank_kernels.count_chunk(*ranked, columns, part, asked, radii[order], counts, *scratch)
     return _restored(counts, order)
 
 
@@ -78,50 +91,46 @@ def neighbour_counts(
     points: np.ndarray, k: int, subspaces: Sequence[Sequence[int]]
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
     """Distances and indices of neighbours, and the counts strictly closer than the k-th in each subspace."""
+    if points.shape[1] <= _FEW_COORDINATES or len(points) > _CHUNK:  # each subspace is better in an order of its own
+        distances, indices = nearest(points, k, None)
+        radii = np.ascontiguousarray(distances[:, -1])
+        return distances, indices, [count_closer(points[:, list(columns)], radii, None) for columns in subspaces]
     arranged = _arranged(points, _CHUNK)
-    ranked = [_ranked(part) for part in _parts(arranged)]
-    distances, indices = _nearest(arranged, ranked, k, None)
-    radii = distances[:, -1]
-    counts = []
-    scratch = _scratch(ranked[0])
-    for columns in subspaces:
-        if len(columns) == 1 and len(ranked) == 1:
-            counts.append(_count_on_line(ranked[0].values[columns[0]], points[:, columns[0]], radii))
-        elif len(ranked) == 1:
-            inside = np.zeros(len(points), dtype=np.int64)
-            part = np.ascontiguousarray(arranged.points[:, list(columns)])
-            rank_kernels.count_chunk(*ranked[0], np.array(columns), part, part, radii[arranged.order], inside, *scratch)
-            counts.append(_restored(inside, arranged.order))
-        else:
-            counts.append(count_closer(np.ascontiguousarray(points[:, list(columns)]), radii, None))
-    return distances, indices, counts
+    (chunk,) = arranged.chunks()
+    distances, indices = _nearest(arranged, [chunk], k, None)
+    radii = np.ascontiguousarray(distances[:, -1])
+    counts = np.zeros((len(subspaces), len(points)), dtype=np.int64)
+    for columns, inside in zip(subspaces, counts, strict=True):
+        part, asked = (np.ascontiguousarray(x[:, list(columns)]) for x in (chunk.points, points))
+        rank_kernels.count_chunk(*chunk.ranked, np.array(columns), part, asked, radii, inside, *chunk.scratch)
+    return distances, indices, list(counts)
 
 
-def _arranged(points: np.ndarray, chunk: int) -> _Arranged:
-    if len(points) <= chunk and (points.shape[1] > _FEW_COORDINATES or len(points) <= _WINDOW):
+def _arranged(points: np.ndarray, chunk: int, *, nearby: bool = False) -> _Arranged:
+    """In one chunk as they come if they fit and need not be near one another, otherwise leaf after leaf of a tree."""
+    if len(points) <= (_WINDOW if nearby else chunk):
         return _Arranged(np.arange(len(points)), points, np.array([0, len(points)]), None)
     tree = kd_order(points)
     return _Arranged(tree.order, points[tree.order], tree.groups(chunk), tree)
 
 
-def _parts(arranged: _Arranged) -> list[np.ndarray]:
-    return np.split(arranged.points, arranged.chunks[1:-1])
-
-
-def _ranked(points: np.ndarray) -> _Ranked:
+def _chunk(points: np.ndarray, names: np.ndarray) -> _Chunk:
     columns = np.ascontiguousarray(points.T)
     order = columns.argsort(axis=1)
     values = np.take_along_axis(columns, order, 1)
-    order = order.astype(np.int32)
+    # the bits are in the order of the coordinate in which a box is likely to hold the fewest
+    size = len(points)
+    lead = int((values[:, size * 3 // 4] - values[:, size // 4]).argmax())
+    first = order[lead]
+    place = np.empty(size, dtype=np.int32)
+    place[first] = np.arange(size, dtype=np.int32)
+    order = place[order]
     starts = np.ascontiguousarray(values[:, :: rank_kernels.BLOCK])
-    prefixes = np.zeros((len(columns), starts.shape[1] + 1, -(-len(points) // 512) * 8), dtype=np.uint64)
+    words = -(-size // 512) * 8
+    prefixes = np.zeros((len(columns), starts.shape[1] + 1, words), dtype=np.uint64)
     rank_kernels.fill_prefixes(order, prefixes)
-    return _Ranked(values, order, starts, prefixes)
-
-
-def _scratch(ranked: _Ranked) -> tuple[np.ndarray, np.ndarray]:
-    """Where the kernels keep a tile of queries and the bitmaps of the points found for them."""
-    return np.empty(_TILE, dtype=np.int64), np.empty((_TILE, ranked.prefixes.shape[2]), dtype=np.uint64)
+    scratch = np.empty(_TILE, dtype=np.int64), np.empty((_TILE, words), np.uint64), np.empty((_TILE, 2), dtype=np.int64)
+    return _Chunk(_Ranked(values, order, starts, prefixes, lead), points[first], names[first], scratch)
 
 
 def _in_order(arranged: _Arranged, queries: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -139,7 +148,7 @@ def _restored(values: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def _nearest(
-    arranged: _Arranged, ranked: list[_Ranked], k: int, queries: np.ndarray | None
+    arranged: _Arranged, chunks: Iterable[_Chunk], k: int, queries: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     asked, order = _in_order(arranged, queries)
     own = order if queries is None else np.full(len(asked), -1)
@@ -147,11 +156,10 @@ def _nearest(
     distances = np.full((len(asked), k), np.inf)
     indices = np.full((len(asked), k), len(arranged.points))
     columns = np.arange(asked.shape[1])
-    for part, first, chunk in zip(_parts(arranged), arranged.chunks, ranked, strict=False):
-        names = arranged.order[first : first + len(part)]
+    for ranked, part, names, scratch in chunks:
         # a little above the k-th distance so far: equally near points of lower index come in too
         radii = np.minimum(bounds, distances[:, -1] * (1 + 1e-15) + 5e-324)
-        rank_kernels.search_chunk(*chunk, columns, part, names, asked, own, radii, distances, indices, *_scratch(chunk))
+        rank_kernels.search_chunk(*ranked, columns, part, names, asked, own, radii, distances, indices, *scratch)
     return _restored(distances, order), _restored(indices, order)
 
 

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from infotherm.estimators.compiled import kernel as _kernel
 
 BLOCK = 64  # ranks between stored prefixes
 _FEW = 400  # points left that are sooner compared one by one, in high dimension
 _ONE = np.uint64(1)
+_ALL = ~np.uint64(0)
 _SHIFT = np.uint64(6)
 _WITHIN_WORD = np.uint64(63)
-
-
-def _kernel(**options: Any) -> Callable[[Callable], Any]:
-    def compiled(function: Callable) -> Any:
-        try:
-            return njit(cache=True, nogil=True, **options)(function)
-        except RuntimeError:  # there is no folder to keep compiled code in
-            return njit(nogil=True, **options)(function)
-
-    return compiled
 
 
 @intrinsic
@@ -110,27 +102,46 @@ def _blocks(starts, q, radius):
 
 
 @_kernel()
-def _mark(starts, prefixes, columns, queries, rows, filled, radii, found):
-    """Set the bits of the points with |x - q| < radius in all columns, and of those in the same blocks of ranks."""
-    blocks, words = starts.shape[1], found.shape[1]
+def _mark(values, starts, prefixes, lead, columns, queries, rows, filled, radii, found, words):
+    """Set the bits of the points with |x - q| < radius in all columns, and of those in the same blocks of ranks.
+
+    Column `lead`, the one in whose order the bits are, is exact; only the words (tile, 2) from the first to before the
+    last that it reaches are written.
+    """
+    blocks = starts.shape[1]
+    leading = -1
+    for place in range(len(columns)):
+        if columns[place] == lead:
+            leading = place
     for t in range(filled):
-        for w in range(words):
-            found[t, w] = prefixes[0, blocks, w]
+        low, high = 0, values.shape[1]
+        if leading >= 0:
+            low, high = _range(values[lead], queries[rows[t], leading], radii[rows[t]])
+        words[t, 0], words[t, 1] = low >> 6, (high + 63) >> 6 if low < high else low >> 6
+        for w in range(words[t, 0], words[t, 1]):
+            found[t, w] = _ALL
+        if low < high:
+            found[t, low >> 6] &= _ALL << np.uint64(low & 63)
+            found[t, (high - 1) >> 6] &= _ALL >> np.uint64(63 - ((high - 1) & 63))
     for place in range(len(columns)):
         d = columns[place]
+        if d == lead:
+            continue
         for t in range(filled):
             low, high = _blocks(starts[d], queries[rows[t], place], radii[rows[t]])
             if low > 0 or high < blocks:
-                for w in range(words):
+                for w in range(words[t, 0], words[t, 1]):
                     found[t, w] &= prefixes[d, low, w] ^ prefixes[d, high, w]
 
 
 @_kernel()
-def _clear(values, order, starts, columns, query, radius, marked):
+def _clear(values, order, starts, lead, columns, query, radius, marked):
     """Clear the bits of marked points that share a block of ranks with the ends of a range, but are beyond them."""
     count = values.shape[1]
     for place in range(len(columns)):
         d, q = columns[place], query[place]
+        if d == lead:
+            continue
         low, high = _blocks(starts[d], q, radius)
         for rank in range(low * BLOCK, count):
             if q - values[d, rank] < radius:
@@ -145,11 +156,11 @@ def _clear(values, order, starts, columns, query, radius, marked):
 
 
 @_kernel()
-def _size(marked):
-    """The number of bits set."""
+def _size(marked, first, last):
+    """The number of bits set in words from the first to before the last."""
     size = np.uint64(0)
-    for word in marked:
-        size += _population(word)
+    for w in range(first, last):
+        size += _population(marked[w])
     return np.int64(size)
 
 
@@ -194,7 +205,22 @@ def _gather(values, columns, queries, radii, row, rows):
 
 @_kernel()
 def search_chunk(
-    values, order, starts, prefixes, columns, points, names, queries, own, radii, distances, indices, rows, found
+    values,
+    order,
+    starts,
+    prefixes,
+    lead,
+    columns,
+    points,
+    names,
+    queries,
+    own,
+    radii,
+    distances,
+    indices,
+    rows,
+    found,
+    words,
 ):
     """Put the nearest points of a chunk into the ordered lists of distances and indices, each (M, k).
 
@@ -205,10 +231,10 @@ def search_chunk(
     row = 0
     while row < len(queries):
         filled, row = _gather(values, columns, queries, radii, row, rows)
-        _mark(starts, prefixes, columns, queries, rows, filled, radii, found)
+        _mark(values, starts, prefixes, lead, columns, queries, rows, filled, radii, found, words)
         for t in range(filled):
             near, who, query, itself = distances[rows[t]], indices[rows[t]], queries[rows[t]], own[rows[t]]
-            for w in range(found.shape[1]):
+            for w in range(words[t, 0], words[t, 1]):
                 word = found[t, w]
                 while word != 0:
                     point = w * 64 + _lowest(word)
@@ -228,7 +254,7 @@ def search_chunk(
 
 
 @_kernel()
-def count_chunk(values, order, starts, prefixes, columns, points, queries, radii, counts, rows, found):
+def count_chunk(values, order, starts, prefixes, lead, columns, points, queries, radii, counts, rows, found, words):
     """Add to the counts (M,) the points of a chunk, (C, d), with |x - q| < radius in all their coordinates.
 
     `columns` (d,) says which of the ranked coordinates these are.
@@ -237,15 +263,15 @@ def count_chunk(values, order, starts, prefixes, columns, points, queries, radii
     row = 0
     while row < len(queries):
         filled, row = _gather(values, columns, queries, radii, row, rows)
-        _mark(starts, prefixes, columns, queries, rows, filled, radii, found)
+        _mark(values, starts, prefixes, lead, columns, queries, rows, filled, radii, found, words)
         for t in range(filled):
             marked, query, radius = found[t], queries[rows[t]], radii[rows[t]]
-            size = _size(marked)
+            size = _size(marked, words[t, 0], words[t, 1])
             if size > few:
-                _clear(values, order, starts, columns, query, radius, marked)
-                size = _size(marked)
+                _clear(values, order, starts, lead, columns, query, radius, marked)
+                size = _size(marked, words[t, 0], words[t, 1])
             else:
-                for w in range(len(marked)):
+                for w in range(words[t, 0], words[t, 1]):
                     word = marked[w]
                     while word != 0:
                         size -= _distance(points[w * 64 + _lowest(word)], query, radius) >= radius
