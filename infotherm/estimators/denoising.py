@@ -24,8 +24,8 @@ from infotherm.networks import Denoiser, parameter_count
 _LEAST = 20
 _FEW = 100
 _CHECKS = 25
-_PATIENCE = 8
-_DRAWS = 64  # noise vectors for each held-out sample, one at each of as many levels
+_PATIENCE = 12
+_LEVELS = 32  # of noise for each held-out sample
 _REPEATS = 0.05  # share of repeated values that rounding to float32 stays well below
 _HEAVY = 0.1  # share of the sum of squares that one held-out sample may hold
 
@@ -94,7 +94,7 @@ class DenoisingInformation:
     width: int = 64
     depth: int = 3
     steps: int = 600
-    batch_size: int = 512
+    batch_size: int = 256
     learning_rate: float = 1e-2
     largest_snr: float = 1e4
     held_out: float = 0.3
@@ -197,7 +197,7 @@ class DenoisingInformation:
         span, dim = math.log1p(self.largest_snr), x.shape[1]
         white, told = _rows((white, told), fresh)
         with torch.no_grad():
-            gain = torch.cat([_excess(network, *part, span, _DRAWS, rng) for part in _chunks((white, told), 2**12)])
+            gain = torch.cat([_excess(network, *part, span, _LEVELS, rng) for part in _chunks((white, told), 2**12)])
         squares = white.square().sum(1)
         smoothing = 0.5 * dim * math.log1p(1 / self.largest_snr)
         share = self.largest_snr / (1 + self.largest_snr)
@@ -242,7 +242,7 @@ class DenoisingInformation:
         def rating() -> float:
             with torch.no_grad():  # the same noise every time: networks are compared, not draws
                 draw = torch.Generator().manual_seed(seed)
-                return float(torch.cat([_excess(network, *c, span, 16, draw) for c in _chunks(chosen, 2**13)]).mean())
+                return float(torch.cat([_excess(network, *c, span, 12, draw) for c in _chunks(chosen, 2**13)]).mean())
 
         best, best_step, kept, waited = 0.0, 0, deepcopy(network.state_dict()), 0
         optimiser = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
@@ -305,21 +305,25 @@ def _white_coordinates(x: Tensor, y: Tensor | None, train: Tensor) -> tuple[Tens
 
 
 def _excess(
-    network: Denoiser, white: Tensor, told: Tensor | None, span: float, draws: int, rng: torch.Generator
+    network: nn.Module, white: Tensor, told: Tensor | None, span: float, levels: int, rng: torch.Generator
 ) -> Tensor:
-    """|t - v|^2 - |t|^2 for each sample, a mean over noise at levels that divide [0, span] evenly."""
+    """|t - v|^2 - |t|^2 for each sample, a mean over levels that divide [0, span] evenly.
+
+    Each level sees a noise and its negative: where the ratio is high, v hardly changes and t changes sign, so that most
+    of the random error of t . v falls out.
+    """
     n, dim = white.shape
     dtype = next(network.parameters()).dtype
-    place = (torch.arange(draws)[:, None] + torch.rand(draws, n, generator=rng)) / draws
-    snr = torch.expm1(span * place.double()).to(white.device)
-    noise = torch.randn(draws, n, dim, generator=rng).to(white)
+    place = (torch.arange(levels)[:, None] + torch.rand(levels, n, generator=rng)) / levels
+    snr = torch.expm1(span * place.double()).to(white.device).repeat(2, 1)
+    noise = torch.randn(levels, n, dim, generator=rng).to(white)
+    noise = torch.cat([noise, -noise])
     signal, rest = (snr / (1 + snr)).sqrt()[..., None], (1 / (1 + snr)).sqrt()[..., None]
     mixed, target = signal * white + rest * noise, rest * white - signal * noise
-    condition = None if told is None else told.to(dtype).expand(draws, -1, -1)
+    condition = None if told is None else told.to(dtype).expand(2 * levels, -1, -1)
     # what a Gaussian's best denoiser leaves vanishes at either end of the range for smooth densities
-    found = (2 * signal * rest).sqrt().to(dtype) * network(
-        mixed.to(dtype), snr.clamp(min=1e-6).log().to(dtype), condition
-    )
+    envelope = (2 * signal * rest).sqrt().to(dtype)
+    found = envelope * network(mixed.to(dtype), snr.clamp(min=1e-6).log().to(dtype), condition)
     return (found.square() - 2 * found * target.to(dtype)).sum(-1).mean(0)
 
 
