@@ -118,8 +118,9 @@ def diagnosed(problem: Problem, *, diagnose: bool = True, repeats: float = 0.0) 
     if problem.other_coordinates is not None:
         others, change = problem.other_coordinates()
         moved = _drift(whole.values, problem.terms(k, *others).values + change)
-        info["coordinate_dependence"] = moved.size
-        systematic += moved.size
+        # asked for only where coordinates look as if they mattered: chance is not taken out of the difference
+        info["coordinate_dependence"] = abs(moved.value)
+        systematic += abs(moved.value)
     stderr = math.sqrt(_variance(whole, k, hidden_spread))
     # the interval value -+ (z stderr + error) has room for a bias on both sides, but a bias lies on one: with a large
     # one 1.645 would do where z is 1.96, and a small one hardly matters; with this error 95 % are 95 % for any bias
@@ -254,7 +255,7 @@ def _slopes(problem: Problem, whole: Terms, parts: int) -> tuple[list[_Slope], f
         found.append(_slope("N", before, small, gain, problem.tails))
         if fold == parts:
             hidden = (float(torch.cat(before).var()) - float(torch.cat(small).var())) / gain
-            wide = [problem.terms(2 * k, *piece).values for piece in pieces[:2]]
+            wide = [problem.terms(2 * k, *piece).values for piece in pieces[: 4 if problem.tails else 2]]
             found.append(_slope("k", small[: len(wide)], wide, (2**power - 1) * parts**power, problem.tails))
     return found, max(0.0, min(hidden, float(whole.values.var())))
 
@@ -283,7 +284,7 @@ def _reason_for_distrust(
     if repeats > TOLERATED_REPEATS:
         return f"{repeats:.0%} of the values of a coordinate repeat: the law is not continuous"
     tolerated = max(3 * float(estimate.stderr), TOLERATED_BIAS, TOLERATED_BIAS * abs(value) * problem.relative)
-    if moved is not None and moved.is_clear and moved.size > tolerated:
+    if moved is not None and moved.is_clear and abs(moved.value) > tolerated:
         other = value + moved.value
         return f"it becomes {other:.3g} nat when each coordinate is brought to another scale"
     for slope in slopes:

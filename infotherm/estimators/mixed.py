@@ -139,6 +139,7 @@ class MixedKSG:
         matrices = paired_samples(x=x, y=y, given=given, least=checked_neighbours(self.k) + 1)
         for matrix, name in zip(matrices, ("x", "y", "given"), strict=False):
             require_varying(matrix, name)
+        scores, _ = in_normal_scores(matrices) if self.diagnose else ([], 0.0)
         dim = sum(m.shape[1] for m in matrices)
         problem = Problem(
             "MixedKSG",
@@ -146,7 +147,7 @@ class MixedKSG:
             self.k,
             matrices,
             dim,
-            other_coordinates=lambda: (in_normal_scores(matrices)[0], 0.0),
+            other_coordinates=None if near_normal(matrices, scores) else lambda: (scores, 0.0),
             ceiling=psi(len(matrices[0])) - psi(self.k),
         )
         return diagnosed(problem, diagnose=self.diagnose)

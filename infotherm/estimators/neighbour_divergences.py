@@ -14,7 +14,7 @@ from infotherm.core.estimate import Estimate
 from infotherm.estimators.base import as_samples, require_varying
 from infotherm.estimators.diagnostics import Problem, Terms, coincidence, diagnosed, in_normal_scores
 from infotherm.estimators.nearest import nearest
-from infotherm.estimators.neighbours import checked_neighbours, on_equal_scales
+from infotherm.estimators.neighbours import checked_neighbours, on_equal_scales, unequal_scales
 from infotherm.estimators.tags import Tags
 
 
@@ -73,7 +73,7 @@ class NeighbourKL:
             )
         for matrix, name in zip(matrices, "xy", strict=True):
             require_varying(matrix, name)
-        dim, together = matrices[0].shape[1], torch.cat(matrices)
+        (n, dim), together = matrices[0].shape, torch.cat(matrices)
         _, repeats = in_normal_scores([together]) if self.diagnose else ([], 0.0)
         problem = Problem(
             "NeighbourKL",
@@ -83,7 +83,7 @@ class NeighbourKL:
             dim,
             tails=True,
             paired=False,
-            other_coordinates=(lambda: (_on_equal_scales(together, len(matrices[0])), 0.0)) if dim > 1 else None,
+            other_coordinates=(lambda: (_on_equal_scales(together, n), 0.0)) if unequal_scales(together) else None,
         )
         return diagnosed(problem, diagnose=self.diagnose, repeats=repeats)
 

@@ -70,7 +70,7 @@ class KozachenkoLeonenko:
             dim,
             tails=True,
             relative=False,
-            other_coordinates=(lambda: on_equal_scales(samples)) if dim > 1 else None,
+            other_coordinates=(lambda: on_equal_scales(samples)) if unequal_scales(samples) else None,
         )
         return diagnosed(problem, diagnose=self.diagnose, repeats=repeats)
 
@@ -169,12 +169,22 @@ def _entropy_terms(k: int, x: Tensor) -> Terms:
     return Terms(psi(n) - psi(k) + dim * (2 * distances).log(), coincidence(distances))
 
 
+def unequal_scales(x: Tensor) -> bool:
+    """Whether the scales of the coordinates are more than 3 to 1."""
+    scale = _scales(x)
+    return bool(scale.max() > 3 * scale.min())
+
+
 def on_equal_scales(x: Tensor) -> tuple[list[Tensor], float]:
-    """Each coordinate divided by its median distance from its median, and what the entropy loses by that."""
-    centred = x - x.median(0).values
-    scale = centred.abs().median(0).values
-    scale = torch.where(scale > 0, scale, 1.0)
-    return [centred / scale], float(scale.log().sum())
+    """Each coordinate divided by its scale, and what the entropy loses by that."""
+    scale = _scales(x)
+    return [(x - x.median(0).values) / scale], float(scale.log().sum())
+
+
+def _scales(x: Tensor) -> Tensor:
+    """The median distance of each coordinate from its median; 1 where that is zero."""
+    scale = (x - x.median(0).values).abs().median(0).values
+    return torch.where(scale > 0, scale, 1.0)
 
 
 def _first_terms(k: int, *matrices: Tensor) -> Terms:

@@ -187,6 +187,7 @@ def test_determinism_is_not_trusted():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*of kind 'unknown'")
 @pytest.mark.parametrize("name", ["ross", "mixed", "poisson", "channel"])
 def test_intervals_cover(name):
     """200 replications at N = 300: the 95 % interval covers in 90.0 to 99.5 %, a binomial band around 93 to 97 %."""
