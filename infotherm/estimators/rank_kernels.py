@@ -81,24 +81,33 @@ def probe(probes, queries, firsts, itself, length, near, least, smallest):
 
 
 @_kernel()
-def _range(values, q, radius):
-    """How many of the ascending values are too low for |x - q| < radius, and how many are not too high."""
-    low, high, size = 0, 0, len(values)
-    while size > 1:  # halve both ends of the range at once, without a branch
-        half = size // 2
-        low += half if q - values[low + half - 1] >= radius else 0
-        high += half if values[high + half - 1] - q < radius else 0
-        size -= half
-    low += q - values[low] >= radius
-    high += values[high] - q < radius
+def _ends(values, q, radius):
+    """How many of a few ascending values are too low for |x - q| < radius, and how many are not too high."""
+    low = high = 0
+    for i in range(len(values)):  # all of them: a vector loop without branches is faster than halving
+        low += q - values[i] >= radius
+        high += values[i] - q < radius
     return low, high
 
 
 @_kernel()
 def _blocks(starts, q, radius):
     """The blocks of ranks, from the first to before the last, that may hold points with |x - q| < radius."""
-    low, high = _range(starts, q, radius)
+    low, high = _ends(starts, q, radius)
     return max(low - 1, 0), high
+
+
+@_kernel()
+def _ranks(values, starts, q, radius):
+    """The ranks, from the first to before the last, of the points with |x - q| < radius."""
+    low, high = _ends(starts, q, radius)
+    if low > 0:
+        block = (low - 1) * BLOCK
+        low = block + _ends(values[block : block + BLOCK], q, radius)[0]
+    if high > 0:
+        block = (high - 1) * BLOCK
+        high = block + _ends(values[block : block + BLOCK], q, radius)[1]
+    return low, high
 
 
 @_kernel()
@@ -116,7 +125,7 @@ def _mark(values, starts, prefixes, lead, columns, queries, rows, filled, radii,
     for t in range(filled):
         low, high = 0, values.shape[1]
         if leading >= 0:
-            low, high = _range(values[lead], queries[rows[t], leading], radii[rows[t]])
+            low, high = _ranks(values[lead], starts[lead], queries[rows[t], leading], radii[rows[t]])
         words[t, 0], words[t, 1] = low >> 6, (high + 63) >> 6 if low < high else low >> 6
         for w in range(words[t, 0], words[t, 1]):
             found[t, w] = _ALL
@@ -130,8 +139,11 @@ def _mark(values, starts, prefixes, lead, columns, queries, rows, filled, radii,
         for t in range(filled):
             low, high = _blocks(starts[d], queries[rows[t], place], radii[rows[t]])
             if low > 0 or high < blocks:
-                for w in range(words[t, 0], words[t, 1]):
-                    found[t, w] &= prefixes[d, low, w] ^ prefixes[d, high, w]
+                first, last = words[t, 0], words[t, 1]
+                marked = found[t, first:last]
+                below, upto = prefixes[d, low, first:last], prefixes[d, high, first:last]
+                for w in range(len(marked)):
+                    marked[w] &= below[w] ^ upto[w]
 
 
 @_kernel()
@@ -156,10 +168,10 @@ def _clear(values, order, starts, lead, columns, query, radius, marked):
 
 
 @_kernel()
-def _size(marked, first, last):
-    """The number of bits set in words from the first to before the last."""
+def _size(marked):
+    """The number of bits set."""
     size = np.uint64(0)
-    for w in range(first, last):
+    for w in range(len(marked)):
         size += _population(marked[w])
     return np.int64(size)
 
@@ -171,14 +183,11 @@ def _lowest(word):
 
 
 @_kernel(fastmath={"nnan", "nsz"})
-def _distance(x, y, most):
-    """The maximum norm of x - y, or some number beyond `most` if it is beyond."""
+def _distance(x, y):
+    """The maximum norm of x - y."""
     largest = 0.0
-    for first in range(0, len(x), 16):
-        for d in range(first, min(first + 16, len(x))):
-            largest = max(largest, abs(x[d] - y[d]))
-        if largest > most:
-            break
+    for d in range(len(x)):
+        largest = max(largest, abs(x[d] - y[d]))
     return largest
 
 
@@ -242,7 +251,7 @@ def search_chunk(
                     name = names[point]
                     if name == itself or (near[last] == 0 and name > who[last]):
                         continue
-                    distance = _distance(points[point], query, near[last])
+                    distance = _distance(points[point], query)
                     if distance < near[last] or (distance == near[last] and name < who[last]):
                         place = last
                         while place > 0 and (
@@ -266,15 +275,15 @@ def count_chunk(values, order, starts, prefixes, lead, columns, points, queries,
         _mark(values, starts, prefixes, lead, columns, queries, rows, filled, radii, found, words)
         for t in range(filled):
             marked, query, radius = found[t], queries[rows[t]], radii[rows[t]]
-            size = _size(marked, words[t, 0], words[t, 1])
+            size = _size(marked[words[t, 0] : words[t, 1]])
             if size > few:
                 _clear(values, order, starts, lead, columns, query, radius, marked)
-                size = _size(marked, words[t, 0], words[t, 1])
+                size = _size(marked[words[t, 0] : words[t, 1]])
             else:
                 for w in range(words[t, 0], words[t, 1]):
                     word = marked[w]
                     while word != 0:
-                        size -= _distance(points[w * 64 + _lowest(word)], query, radius) >= radius
+                        size -= _distance(points[w * 64 + _lowest(word)], query) >= radius
                         word &= word - _ONE
             counts[rows[t]] += size
 
@@ -283,5 +292,13 @@ def count_chunk(values, order, starts, prefixes, lead, columns, points, queries,
 def count_on_line(values, queries, radii, counts):
     """The number of ascending values (N,) with |x - q| < radius, for queries (M,)."""
     for row in range(len(queries)):
-        low, high = _range(values, queries[row], radii[row])
+        q, radius = queries[row], radii[row]
+        low, high, size = 0, 0, len(values)
+        while size > 1:  # halve both ends of the range at once
+            half = size // 2
+            low += half if q - values[low + half - 1] >= radius else 0
+            high += half if values[high + half - 1] - q < radius else 0
+            size -= half
+        low += q - values[low] >= radius
+        high += values[high] - q < radius
         counts[row] = max(high - low, 0)
