@@ -63,9 +63,9 @@ def test_the_excess_is_the_error_of_recovery():
     seen = []
     for top in (span + width, span - width):  # the mean over levels up to two tops: their difference is one level's
         draw = torch.Generator().manual_seed(0)
-        seen.append(top * _excess(Best(), x, None, top, 200, draw).mean().item())
+        seen.append(top * _excess(Best(), x, None, top, 100, draw).mean().item())
     found = (seen[0] - seen[1]) / (2 * width) + 1
-    assert found == pytest.approx((1 + snr) * float(minimum_mean_square_error(Rademacher(), snr)), abs=0.02)
+    assert found == pytest.approx((1 + snr) * float(minimum_mean_square_error(Rademacher(), snr)), abs=0.03)
 
 
 def test_information_says_what_it_bounds():

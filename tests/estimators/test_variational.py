@@ -33,7 +33,7 @@ def channel(seed, n, symbols=2, flip=0.1):
 @pytest.mark.parametrize("sort", SORTS)
 def test_gaussian_information_is_found(sort):
     """Below the truth at three standard errors (odds 1e-3 for a tight bound), and within 15 % of it or three errors."""
-    for information, dim in ((0.0, 1), (2.0, 1), (2.0, 3)):
+    for information, dim in ((0.0, 1), (2.0, 3)):
         bound = sort(**QUICK).estimate(*gaussian(1, 800, information, dim), generator=2)
         assert bound.kind == "lower" and bound.method == "variational" and bound.info["n"] <= 240
         assert bound.lower_limit(1e-3) <= information
@@ -52,8 +52,8 @@ def test_the_network_learns_what_no_gaussian_has():
     generator = torch.Generator().manual_seed(0)
     x, noise = torch.randn(2, 1000, 1, dtype=torch.float64, generator=generator)
     y = x.square() + 0.3 * noise  # uncorrelated, and about 1 nat
-    for critic in ("separable", "joint"):
-        bound = DonskerVaradhan(critic=critic, steps=150, width=32).estimate(x, y, generator=1)
+    for critic, steps in (("separable", 100), ("joint", 50)):
+        bound = DonskerVaradhan(critic=critic, steps=steps, width=32).estimate(x, y, generator=1)
         assert bound.info["step"] > 0 and 0.5 < bound.value < 1.6
 
 
