@@ -51,10 +51,11 @@ def test_labels_are_symbols(sort):
 def test_the_network_learns_what_no_gaussian_has():
     generator = torch.Generator().manual_seed(0)
     x, noise = torch.randn(2, 1000, 1, dtype=torch.float64, generator=generator)
-    y = x.square() + 0.3 * noise  # uncorrelated, and about 1 nat
-    for critic, steps in (("separable", 100), ("joint", 50)):
+    y = x.square() + 0.3 * noise  # uncorrelated; I = 1.1404 nat by quadrature of the density of y
+    for critic, steps in (("separable", 150), ("joint", 100)):
         bound = DonskerVaradhan(critic=critic, steps=steps, width=32).estimate(x, y, generator=1)
-        assert bound.info["step"] > 0 and 0.5 < bound.value < 1.6
+        assert bound.info["step"] > 0 and bound.value > 0.3
+        assert bound.lower_limit(1e-3) < 1.1404
 
 
 def test_independent_samples_have_a_bound_of_at_most_zero_on_average():
