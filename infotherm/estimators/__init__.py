@@ -1,6 +1,7 @@
 """Quantities from samples."""
 
 from infotherm.estimators.binning import Binning as Binning
+from infotherm.estimators.denoising import DenoisingInformation as DenoisingInformation
 from infotherm.estimators.files import FileEstimates as FileEstimates
 from infotherm.estimators.files import estimate_file as estimate_file
 from infotherm.estimators.gaussian import GaussianPlugIn as GaussianPlugIn
