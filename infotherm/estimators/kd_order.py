@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_LEAF = 128  # points, at most twice as many
+_LEAF = 256  # points, at most twice as many
 _PROBED = 256  # points from which the widest coordinate of a node is guessed
 
 
@@ -41,6 +41,7 @@ class KDOrder(NamedTuple):
 def kd_order(points: np.ndarray) -> KDOrder:
     """The order of points of shape (N, D): every node is halved along its widest coordinate."""
     n = len(points)
+    by_column = np.ascontiguousarray(points.T)
     depth = max(0, (n // _LEAF).bit_length() - 1)
     order = np.arange(n)
     starts = np.array([0, n])
@@ -50,8 +51,8 @@ def kd_order(points: np.ndarray) -> KDOrder:
         for first, middle, last in zip(starts[:-1], middles, starts[1:], strict=True):
             node = order[first:last]
             probed = points[node[:: (last - first) // _PROBED + 1]]
-            column = int((probed.max(0) - probed.min(0)).argmax())
-            coordinate = points[node, column]
+            column = int(np.ptp(probed, axis=0).argmax())
+            coordinate = by_column[column, node]
             halves = np.argpartition(coordinate, middle - first)
             order[first:last] = node[halves]
             columns.append(column)

@@ -26,8 +26,8 @@ from infotherm.estimators import rank_kernels
 from infotherm.estimators.kd_order import KDOrder, kd_order
 
 MOST_NEIGHBOURS = 256  # kept in order by insertion: beyond it sorting is faster
-_CHUNK = 16384  # points, in the search for neighbours
-_COUNTED_CHUNK = 16384
+_CHUNK = 16384  # points whose ranks are kept in bitmaps
+_NEARBY_CHUNK = 8192  # of those in the order of a tree for the sake of their neighbours
 _FEW_COORDINATES = 8  # up to here the points nearby in k-d order bound best, beyond it a sample of all
 _WINDOW = 256
 _TILE = 64  # queries whose bitmaps are kept at a time
@@ -70,15 +70,15 @@ def nearest(points: np.ndarray, k: int, queries: np.ndarray | None) -> tuple[np.
 
     Without queries a point is not its own neighbour. k <= MOST_NEIGHBOURS.
     """
-    arranged = _arranged(points, _CHUNK, nearby=points.shape[1] <= _FEW_COORDINATES)
+    arranged = _arranged(points, nearby=points.shape[1] <= _FEW_COORDINATES)
     return _nearest(arranged, arranged.chunks(), k, queries)
 
 
 def count_closer(points: np.ndarray, radii: np.ndarray, queries: np.ndarray | None) -> np.ndarray:
     """How many points are strictly closer than the radii, (M,), the point itself among them."""
     if points.shape[1] == 1:
-        return _count_on_line(np.sort(points[:, 0]), (points if queries is None else queries)[:, 0], radii)
-    arranged = _arranged(points, _COUNTED_CHUNK)
+        return _count_on_line(points[:, 0], radii, (points if queries is None else queries)[:, 0])
+    arranged = _arranged(points)
     asked, order = _in_order(arranged, queries)
     counts = np.zeros(len(asked), dtype=np.int64)
     columns = np.arange(points.shape[1])
@@ -95,7 +95,7 @@ def neighbour_counts(
         distances, indices = nearest(points, k, None)
         radii = np.ascontiguousarray(distances[:, -1])
         return distances, indices, [count_closer(points[:, list(columns)], radii, None) for columns in subspaces]
-    arranged = _arranged(points, _CHUNK)
+    arranged = _arranged(points)
     (chunk,) = arranged.chunks()
     distances, indices = _nearest(arranged, [chunk], k, None)
     radii = np.ascontiguousarray(distances[:, -1])
@@ -106,12 +106,12 @@ def neighbour_counts(
     return distances, indices, list(counts)
 
 
-def _arranged(points: np.ndarray, chunk: int, *, nearby: bool = False) -> _Arranged:
+def _arranged(points: np.ndarray, *, nearby: bool = False) -> _Arranged:
     """In one chunk as they come if they fit and need not be near one another, otherwise leaf after leaf of a tree."""
-    if len(points) <= (_WINDOW if nearby else chunk):
+    if len(points) <= (_WINDOW if nearby else _CHUNK):
         return _Arranged(np.arange(len(points)), points, np.array([0, len(points)]), None)
     tree = kd_order(points)
-    return _Arranged(tree.order, points[tree.order], tree.groups(chunk), tree)
+    return _Arranged(tree.order, points[tree.order], tree.groups(_NEARBY_CHUNK if nearby else _CHUNK), tree)
 
 
 def _chunk(points: np.ndarray, names: np.ndarray) -> _Chunk:
@@ -181,10 +181,10 @@ def _bounds(arranged: _Arranged, asked: np.ndarray, k: int, *, itself: bool) -> 
     largest = max(np.abs(asked - centre).max(), np.abs(probed - centre).max(), 1e-250)
     scale = 2.0 ** -math.frexp(largest)[1]
     asked_singly, probed_singly = (_singly(x, centre, scale) for x in (asked, probed))
-    near = np.empty((2, lanes), dtype=np.float32)
+    near, least = np.empty(length, dtype=np.float32), np.empty(lanes, dtype=np.float32)
     smallest = np.full((len(asked), k), np.inf, dtype=np.float32)
     probes = np.ascontiguousarray(probed_singly.T)
-    rank_kernels.probe(probes, asked_singly, firsts, places, length, near[0], near[1], smallest)
+    rank_kernels.probe(probes, asked_singly, firsts, places, near, least, smallest)
     # both coordinates and their difference were rounded: by 2^-24 of their size, and a probe is no larger than the
     # query and the distance together
     bounds = smallest[:, -1].astype(np.float64)
@@ -206,7 +206,10 @@ def _anchors(tree: KDOrder, asked: np.ndarray, itself: bool) -> np.ndarray:
     return (tree.starts[leaves] + tree.starts[leaves + 1]) // 2
 
 
-def _count_on_line(values: np.ndarray, queries: np.ndarray, radii: np.ndarray) -> np.ndarray:
+def _count_on_line(points: np.ndarray, radii: np.ndarray, queries: np.ndarray) -> np.ndarray:
     counts = np.empty(len(queries), dtype=np.int64)
-    rank_kernels.count_on_line(values, np.ascontiguousarray(queries), radii, counts)
+    values = np.sort(points)
+    starts = np.ascontiguousarray(values[:: rank_kernels.BLOCK])
+    starts_of_starts = np.ascontiguousarray(starts[:: rank_kernels.BLOCK])
+    rank_kernels.count_on_line(values, starts, starts_of_starts, np.ascontiguousarray(queries), radii, counts)
     return counts

@@ -42,35 +42,35 @@ def fill_prefixes(order, prefixes):
 
 
 @_kernel(fastmath={"nnan", "nsz"})
-def probe(probes, queries, firsts, itself, length, near, least, smallest):
+def probe(probes, queries, firsts, itself, near, least, smallest):
     """Numbers no smaller than the k-th smallest distance of a query to the probes [first, first + length).
 
     In float32; `itself` (M,) is the place of the query among the probes, where it does not count, or negative. The
     coordinates, (D, P) of the probes and (M, D) of the queries, must be a multiple of four. The smallest distances are
     sought among those that are least in their lane (place modulo lanes): some of the k smallest may share one. `near`
-    and `least` (lanes,) are for the use of the loop; `smallest` (M, k) comes infinite and goes ascending.
+    (length,) and `least` (lanes,) are for the use of the loop; `smallest` (M, k) comes infinite and goes ascending.
     """
-    lanes, last = len(near), smallest.shape[1] - 1
+    length, lanes, last = len(near), len(least), smallest.shape[1] - 1
     for row in range(len(queries)):
         first = firsts[row]
+        for j in range(length):
+            near[j] = 0
+        for d in range(0, len(probes), 4):
+            a, b, c, e = queries[row, d], queries[row, d + 1], queries[row, d + 2], queries[row, d + 3]
+            x, y = probes[d, first : first + length], probes[d + 1, first : first + length]
+            z, t = probes[d + 2, first : first + length], probes[d + 3, first : first + length]
+            for j in range(length):
+                xy = max(abs(x[j] - a), abs(y[j] - b))
+                zt = max(abs(z[j] - c), abs(t[j] - e))
+                near[j] = max(near[j], max(xy, zt))
+        if 0 <= itself[row] - first < length:
+            near[itself[row] - first] = np.inf
         for j in range(lanes):
             least[j] = np.inf
-        for start in range(first, first + length, lanes):
-            width = min(lanes, first + length - start)
-            for j in range(width):
-                near[j] = 0
-            for d in range(0, len(probes), 4):
-                a, b, c, e = queries[row, d], queries[row, d + 1], queries[row, d + 2], queries[row, d + 3]
-                x, y = probes[d, start : start + width], probes[d + 1, start : start + width]
-                z, t = probes[d + 2, start : start + width], probes[d + 3, start : start + width]
-                for j in range(width):
-                    xy = max(abs(x[j] - a), abs(y[j] - b))
-                    zt = max(abs(z[j] - c), abs(t[j] - e))
-                    near[j] = max(near[j], max(xy, zt))
-            if 0 <= itself[row] - start < width:
-                near[itself[row] - start] = np.inf
-            for j in range(width):
-                least[j] = min(least[j], near[j])
+        for start in range(0, length, lanes):
+            some = near[start : start + lanes]
+            for j in range(len(some)):
+                least[j] = min(least[j], some[j])
         for j in range(lanes):
             if least[j] < smallest[row, last]:
                 place = last
@@ -98,15 +98,14 @@ def _blocks(starts, q, radius):
 
 
 @_kernel()
-def _ranks(values, starts, q, radius):
-    """The ranks, from the first to before the last, of the points with |x - q| < radius."""
-    low, high = _ends(starts, q, radius)
+def _refined(values, low, high, q, radius):
+    """The same as `_ends` of many values, given those of the values at the starts of their blocks."""
     if low > 0:
-        block = (low - 1) * BLOCK
-        low = block + _ends(values[block : block + BLOCK], q, radius)[0]
+        start = (low - 1) * BLOCK
+        low = start + _ends(values[start : start + BLOCK], q, radius)[0]
     if high > 0:
-        block = (high - 1) * BLOCK
-        high = block + _ends(values[block : block + BLOCK], q, radius)[1]
+        start = (high - 1) * BLOCK
+        high = start + _ends(values[start : start + BLOCK], q, radius)[1]
     return low, high
 
 
@@ -125,7 +124,9 @@ def _mark(values, starts, prefixes, lead, columns, queries, rows, filled, radii,
     for t in range(filled):
         low, high = 0, values.shape[1]
         if leading >= 0:
-            low, high = _ranks(values[lead], starts[lead], queries[rows[t], leading], radii[rows[t]])
+            q, radius = queries[rows[t], leading], radii[rows[t]]
+            low, high = _ends(starts[lead], q, radius)
+            low, high = _refined(values[lead], low, high, q, radius)
         words[t, 0], words[t, 1] = low >> 6, (high + 63) >> 6 if low < high else low >> 6
         for w in range(words[t, 0], words[t, 1]):
             found[t, w] = _ALL
@@ -289,16 +290,11 @@ def count_chunk(values, order, starts, prefixes, lead, columns, points, queries,
 
 
 @_kernel()
-def count_on_line(values, queries, radii, counts):
+def count_on_line(values, starts, starts_of_starts, queries, radii, counts):
     """The number of ascending values (N,) with |x - q| < radius, for queries (M,)."""
     for row in range(len(queries)):
         q, radius = queries[row], radii[row]
-        low, high, size = 0, 0, len(values)
-        while size > 1:  # halve both ends of the range at once
-            half = size // 2
-            low += half if q - values[low + half - 1] >= radius else 0
-            high += half if values[high + half - 1] - q < radius else 0
-            size -= half
-        low += q - values[low] >= radius
-        high += values[high] - q < radius
+        low, high = _ends(starts_of_starts, q, radius)
+        low, high = _refined(starts, low, high, q, radius)
+        low, high = _refined(values, low, high, q, radius)
         counts[row] = max(high - low, 0)
