@@ -40,7 +40,7 @@ class KernelDensity:
     the rate at which the bandwidth falls and with it the bias at the edges of a support (smooth densities have
     N^(-4/(D + 4)) in the end, but less than half of that at N = 500); and the change when every coordinate is brought
     to normal scores, which leaves information as it is. Intervals made so cover for one coordinate beside another and
-    the bandwidth of largest likelihood (97 to 100 % where 95 % are stated, edges and tails included); there the kind is
+    the bandwidth of largest likelihood (93 to 100 % where 95 % are stated, edges and tails included); there the kind is
     "estimate" where both signs are small (0.05 nat is then the least error), and everywhere else "unknown".
     `info["bias"]` is the drift, for entropies too: how far above the truth the bound may be.
 
