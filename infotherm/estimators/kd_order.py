@@ -26,7 +26,7 @@ class KDOrder(NamedTuple):
         """The number of the leaf, (M,), into whose part of space each query falls."""
         node = np.zeros(len(queries), dtype=np.int64)
         rows = np.arange(len(queries))
-        for _ in range(len(self.starts).bit_length() - 1):
+        for _ in range((len(self.starts) - 1).bit_length() - 1):
             node = 2 * node + 1 + (queries[rows, self.columns[node]] >= self.values[node])
         return node - len(self.columns)
 

@@ -18,6 +18,7 @@ from infotherm.estimators import max_norm_tiles
 
 # so few pairs are compared one with another sooner than anything is sorted (or compiled)
 _FEW_PAIRS = 1 << 14
+_MOST_NEIGHBOURS = 256  # that are kept in order one by one: more are sorted at once
 
 
 class Neighbours(NamedTuple):
@@ -145,11 +146,15 @@ def _engine(points: Tensor, queries: Tensor | None, k: int = 1) -> Any:
     pairs = len(points) * len(points if queries is None else queries)
     if points.device.type != "cpu" or pairs <= _FEW_PAIRS:
         return max_norm_tiles
+    if k > _MOST_NEIGHBOURS:
+        return max_norm_tiles
     try:
         from infotherm.estimators import rank_bitmaps
-    except ImportError:  # without numba
-        return max_norm_tiles
-    return rank_bitmaps if k <= rank_bitmaps.MOST_NEIGHBOURS else max_norm_tiles
+    except ImportError:  # numba is absent
+        from infotherm.estimators import rank_sweeps
+
+        return rank_sweeps
+    return rank_bitmaps
 
 
 def _require_points(points: Tensor, queries: Tensor | None) -> None:

@@ -25,9 +25,7 @@ import numpy as np
 from infotherm.estimators import rank_kernels
 from infotherm.estimators.kd_order import KDOrder, kd_order
 
-MOST_NEIGHBOURS = 256  # kept in order by insertion: beyond it sorting is faster
-_CHUNK = 16384  # points whose ranks are kept in bitmaps
-_NEARBY_CHUNK = 8192  # of those in the order of a tree for the sake of their neighbours
+_CHUNK = 16384  # points whose ranks are kept in bitmaps at once; more are cut into chunks of at most half as many
 _FEW_COORDINATES = 8  # up to here the points nearby in k-d order bound best, beyond it a sample of all
 _WINDOW = 256
 _TILE = 64  # queries whose bitmaps are kept at a time
@@ -51,39 +49,24 @@ class _Chunk(NamedTuple):
     scratch: tuple[np.ndarray, ...]  # where the kernels keep a tile of queries and what is found for them
 
 
-class _Arranged(NamedTuple):
-    """Points in an order that keeps near ones together where that helps, cut into chunks."""
-
-    order: np.ndarray  # (N,)
-    points: np.ndarray  # (N, D), in this order
-    parts: np.ndarray  # the boundaries of the chunks
-    tree: KDOrder | None
-
-    def chunks(self) -> Iterator[_Chunk]:
-        """One after another, each ranked when it is asked for."""
-        for first, last in itertools.pairwise(self.parts):
-            yield _chunk(self.points[first:last], self.order[first:last])
-
-
 def nearest(points: np.ndarray, k: int, queries: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Distances (M, k), ascending, and indices (M, k) of the nearest points; of equally near ones the lowest index.
 
-    Without queries a point is not its own neighbour. k <= MOST_NEIGHBOURS.
+    Without queries a point is not its own neighbour.
     """
-    arranged = _arranged(points, nearby=points.shape[1] <= _FEW_COORDINATES)
-    return _nearest(arranged, arranged.chunks(), k, queries)
+    tree = _tree(points, nearby=points.shape[1] <= _FEW_COORDINATES)
+    return _nearest(points, tree, _chunks(points, tree), k, queries)
 
 
 def count_closer(points: np.ndarray, radii: np.ndarray, queries: np.ndarray | None) -> np.ndarray:
     """How many points are strictly closer than the radii, (M,), the point itself among them."""
     if points.shape[1] == 1:
-        return _count_on_line(points[:, 0], radii, (points if queries is None else queries)[:, 0])
-    arranged = _arranged(points)
-    asked, order = _in_order(arranged, queries)
+        return _count_on_line(np.sort(points[:, 0]), radii, (points if queries is None else queries)[:, 0])
+    tree = _tree(points)
+    asked, order = _in_order(points, tree, queries)
     counts = np.zeros(len(asked), dtype=np.int64)
-    columns = np.arange(points.shape[1])
-    for ranked, part, _, scratch in arranged.chunks():
-        rank_kernels.count_chunk(*ranked, columns, part, asked, radii[order], counts, *scratch)
+    for chunk in _chunks(points, tree):
+        _add_counts(counts, chunk, np.arange(points.shape[1]), asked, radii[order])
     return _restored(counts, order)
 
 
@@ -91,54 +74,78 @@ def neighbour_counts(
     points: np.ndarray, k: int, subspaces: Sequence[Sequence[int]]
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
     """Distances and indices of neighbours, and the counts strictly closer than the k-th in each subspace."""
-    if points.shape[1] <= _FEW_COORDINATES or len(points) > _CHUNK:  # each subspace is better in an order of its own
+    spaces = [np.ascontiguousarray(points[:, list(columns)]) for columns in subspaces]
+    if len(points) > _CHUNK:  # each space is better cut in its own way
         distances, indices = nearest(points, k, None)
         radii = np.ascontiguousarray(distances[:, -1])
-        return distances, indices, [count_closer(points[:, list(columns)], radii, None) for columns in subspaces]
-    arranged = _arranged(points)
-    (chunk,) = arranged.chunks()
-    distances, indices = _nearest(arranged, [chunk], k, None)
+        return distances, indices, [count_closer(space, radii, None) for space in spaces]
+    few = points.shape[1] <= _FEW_COORDINATES
+    values, order = _sorted(points)
+    chunk = _chunk(points, values, order)
+    distances, indices = _nearest(points, _tree(points, nearby=few), [chunk], k, None)
     radii = np.ascontiguousarray(distances[:, -1])
-    counts = np.zeros((len(subspaces), len(points)), dtype=np.int64)
-    for columns, inside in zip(subspaces, counts, strict=True):
-        part, asked = (np.ascontiguousarray(x[:, list(columns)]) for x in (chunk.points, points))
-        rank_kernels.count_chunk(*chunk.ranked, np.array(columns), part, asked, radii, inside, *chunk.scratch)
+    counts = np.zeros((len(spaces), len(points)), dtype=np.int64)
+    for columns, space, inside in zip(map(list, subspaces), spaces, counts, strict=True):
+        if len(columns) == 1:
+            inside += _count_on_line(values[columns[0]], radii, space[:, 0])
+        elif few:  # in the order of one of its own coordinates
+            own = _chunk(space, values[columns], order[columns])
+            _add_counts(inside, own, np.arange(len(columns)), space, radii)
+        else:
+            part = chunk._replace(points=np.ascontiguousarray(chunk.points[:, columns]))
+            _add_counts(inside, part, np.array(columns), space, radii)
     return distances, indices, list(counts)
 
 
-def _arranged(points: np.ndarray, *, nearby: bool = False) -> _Arranged:
-    """In one chunk as they come if they fit and need not be near one another, otherwise leaf after leaf of a tree."""
-    if len(points) <= (_WINDOW if nearby else _CHUNK):
-        return _Arranged(np.arange(len(points)), points, np.array([0, len(points)]), None)
-    tree = kd_order(points)
-    return _Arranged(tree.order, points[tree.order], tree.groups(_NEARBY_CHUNK if nearby else _CHUNK), tree)
+def _tree(points: np.ndarray, *, nearby: bool = False) -> KDOrder | None:
+    """The order of the points, where they do not fit one chunk or are better kept near one another."""
+    return kd_order(points) if len(points) > (_WINDOW if nearby else _CHUNK) else None
 
 
-def _chunk(points: np.ndarray, names: np.ndarray) -> _Chunk:
+def _chunks(points: np.ndarray, tree: KDOrder | None) -> Iterator[_Chunk]:
+    """One after another, each ranked when it is asked for."""
+    if tree is None or len(points) <= _CHUNK:
+        yield _chunk(points, *_sorted(points))
+    else:
+        for first, last in itertools.pairwise(tree.groups(_CHUNK // 2)):
+            part = points[tree.order[first:last]]
+            chunk = _chunk(part, *_sorted(part))
+            yield chunk._replace(names=tree.order[first:last][chunk.names])
+
+
+def _sorted(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each coordinate in ascending order, (D, C), and which point has each rank."""
     columns = np.ascontiguousarray(points.T)
     order = columns.argsort(axis=1)
-    values = np.take_along_axis(columns, order, 1)
+    return np.take_along_axis(columns, order, 1), order
+
+
+def _chunk(points: np.ndarray, values: np.ndarray, order: np.ndarray) -> _Chunk:
     # the bits are in the order of the coordinate in which a box is likely to hold the fewest
     size = len(points)
     lead = int((values[:, size * 3 // 4] - values[:, size // 4]).argmax())
-    first = order[lead]
     place = np.empty(size, dtype=np.int32)
-    place[first] = np.arange(size, dtype=np.int32)
-    order = place[order]
+    place[order[lead]] = np.arange(size, dtype=np.int32)
     starts = np.ascontiguousarray(values[:, :: rank_kernels.BLOCK])
     words = -(-size // 512) * 8
-    prefixes = np.zeros((len(columns), starts.shape[1] + 1, words), dtype=np.uint64)
-    rank_kernels.fill_prefixes(order, prefixes)
+    prefixes = np.zeros((len(values), starts.shape[1] + 1, words), dtype=np.uint64)
+    ranked = _Ranked(values, place[order], starts, prefixes, lead)
+    rank_kernels.fill_prefixes(ranked.order, prefixes)
     scratch = np.empty(_TILE, dtype=np.int64), np.empty((_TILE, words), np.uint64), np.empty((_TILE, 2), dtype=np.int64)
-    return _Chunk(_Ranked(values, order, starts, prefixes, lead), points[first], names[first], scratch)
+    return _Chunk(ranked, points[order[lead]], order[lead], scratch)
 
 
-def _in_order(arranged: _Arranged, queries: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """The queries in an order like that of the points, and this order."""
-    if queries is None:
-        return arranged.points, arranged.order
-    order = np.arange(len(queries)) if arranged.tree is None else arranged.tree.leaf_of(queries).argsort(kind="stable")
-    return queries[order], order
+def _add_counts(counts: np.ndarray, chunk: _Chunk, columns: np.ndarray, asked: np.ndarray, radii: np.ndarray) -> None:
+    rank_kernels.count_chunk(*chunk.ranked, columns, chunk.points, asked, radii, counts, *chunk.scratch)
+
+
+def _in_order(points: np.ndarray, tree: KDOrder | None, queries: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The queries in the order of the tree, and this order."""
+    asked = points if queries is None else queries
+    if tree is None:
+        return asked, np.arange(len(asked))
+    order = tree.order if queries is None else tree.leaf_of(queries).argsort(kind="stable")
+    return asked[order], order
 
 
 def _restored(values: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -148,14 +155,14 @@ def _restored(values: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def _nearest(
-    arranged: _Arranged, chunks: Iterable[_Chunk], k: int, queries: np.ndarray | None
+    points: np.ndarray, tree: KDOrder | None, chunks: Iterable[_Chunk], k: int, queries: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    asked, order = _in_order(arranged, queries)
+    asked, order = _in_order(points, tree, queries)
     own = order if queries is None else np.full(len(asked), -1)
-    bounds = _bounds(arranged, asked, k, itself=queries is None)
+    bounds = _bounds(points, tree, asked, k, itself=queries is None)
     distances = np.full((len(asked), k), np.inf)
-    indices = np.full((len(asked), k), len(arranged.points))
-    columns = np.arange(asked.shape[1])
+    indices = np.full((len(asked), k), len(points))
+    columns = np.arange(points.shape[1])
     for ranked, part, names, scratch in chunks:
         # a little above the k-th distance so far: equally near points of lower index come in too
         radii = np.minimum(bounds, distances[:, -1] * (1 + 1e-15) + 5e-324)
@@ -163,27 +170,27 @@ def _nearest(
     return _restored(distances, order), _restored(indices, order)
 
 
-def _bounds(arranged: _Arranged, asked: np.ndarray, k: int, *, itself: bool) -> np.ndarray:
+def _bounds(points: np.ndarray, tree: KDOrder | None, asked: np.ndarray, k: int, *, itself: bool) -> np.ndarray:
     """Numbers (M,) above the distances to the k-th neighbours, from the distances to some points, in float32."""
-    n = len(arranged.points)
+    n, dim = points.shape
+    centre = (points.max(0) + points.min(0)) / 2
+    largest = max(np.abs(points - centre).max(), 0 if itself else np.abs(asked - centre).max(), 1e-250)
+    scale = 2.0 ** -math.frexp(largest)[1]
+    asked_singly = _singly(asked, centre, scale)
+    laid_singly = asked_singly if itself else _singly(points if tree is None else points[tree.order], centre, scale)
     places = np.arange(n) if itself else np.full(len(asked), -1)
     firsts = np.zeros(len(asked), dtype=np.int64)
     step, length, lanes = 1, n, max(128, 8 * k)
-    if arranged.tree is not None and asked.shape[1] <= _FEW_COORDINATES:
+    if tree is not None and dim <= _FEW_COORDINATES:
         lanes = max(32, 8 * k)
         length = min(n, max(_WINDOW, 2 * lanes))
-        firsts = (_anchors(arranged.tree, asked, itself) - length // 2).clip(0, n - length)
+        firsts = (_anchors(tree, asked, itself) - length // 2).clip(0, n - length)
     elif n >= 8 * _SAMPLED * k:
         step, length = _SAMPLED, -(-n // _SAMPLED)
         places = np.where(places % step == 0, places // step, -1)
-    probed = arranged.points[::step]
-    centre = (probed.max(0) + probed.min(0)) / 2
-    largest = max(np.abs(asked - centre).max(), np.abs(probed - centre).max(), 1e-250)
-    scale = 2.0 ** -math.frexp(largest)[1]
-    asked_singly, probed_singly = (_singly(x, centre, scale) for x in (asked, probed))
+    probes = np.ascontiguousarray(laid_singly[::step].T)
     near, least = np.empty(length, dtype=np.float32), np.empty(lanes, dtype=np.float32)
     smallest = np.full((len(asked), k), np.inf, dtype=np.float32)
-    probes = np.ascontiguousarray(probed_singly.T)
     rank_kernels.probe(probes, asked_singly, firsts, places, near, least, smallest)
     # both coordinates and their difference were rounded: by 2^-24 of their size, and a probe is no larger than the
     # query and the distance together
@@ -206,9 +213,8 @@ def _anchors(tree: KDOrder, asked: np.ndarray, itself: bool) -> np.ndarray:
     return (tree.starts[leaves] + tree.starts[leaves + 1]) // 2
 
 
-def _count_on_line(points: np.ndarray, radii: np.ndarray, queries: np.ndarray) -> np.ndarray:
+def _count_on_line(values: np.ndarray, radii: np.ndarray, queries: np.ndarray) -> np.ndarray:
     counts = np.empty(len(queries), dtype=np.int64)
-    values = np.sort(points)
     starts = np.ascontiguousarray(values[:: rank_kernels.BLOCK])
     starts_of_starts = np.ascontiguousarray(starts[:: rank_kernels.BLOCK])
     rank_kernels.count_on_line(values, starts, starts_of_starts, np.ascontiguousarray(queries), radii, counts)

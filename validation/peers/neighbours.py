@@ -2,7 +2,8 @@
 
 Run as `python -m validation.peers.neighbours`, with `full` for the largest cases too, or with cases as `10000,3`.
 Whatever of scikit-learn, NPEET, npeet-plus, infomeasure, dit and mutinfo can be imported takes part. All run on one
-thread and take turns; times are the smallest processor time of several turns. Ours is the bare number, without the diagnostics of `it.estimators.KSG`; the
+thread and take turns; times are the smallest processor time of several turns. Ours is the bare number, without
+the diagnostics of `it.estimators.KSG`; the
 first line says what it costs to compile, once on a machine. dit counts neighbours in its own way: another number.
 """
 
