@@ -11,7 +11,9 @@ import math
 import torch
 from torch import Tensor
 
-from infotherm.core.quantiles import normal_quantile
+from infotherm.estimators.held_out import lower_error
+
+Part = tuple[Tensor, Tensor]
 
 
 def off_diagonal(matrix: Tensor) -> Tensor:
@@ -84,11 +86,13 @@ def contrastive_bound(scores: Tensor) -> tuple[Tensor, Tensor]:
     return value, (m - 1) * (without.mean() - without)
 
 
-def pooled(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def pooled(parts: list[Part], chosen: list[Part] | None = None, unseen: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The mean over independent blocks (value, moves), weighted by their sizes, and its standard error.
 
     The error is the jackknife's, which is too large rather than too small on average (Efron and Stein, Ann. Statist.
-    9, 586, 1981), widened by `lower_skewness` so that one-sided 95 % limits of lower bounds hold.
+    9, 586, 1981), widened by `held_out.lower_error` so that one-sided 95 % limits of lower bounds hold. The moves of
+    blocks `chosen` (of the validation part) speak of the spread only, and so does `unseen`, the move of a pair that
+    was not met but may be.
 
     Examples
     --------
@@ -98,27 +102,6 @@ def pooled(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """
     total = sum(len(moves) for _, moves in parts)
     value = torch.stack([len(moves) / total * value for value, moves in parts]).sum()
-    squares = torch.stack([moves.square().sum() * len(moves) / (len(moves) - 1) for _, moves in parts]).sum()
-    return value, squares.sqrt() / total * lower_skewness(torch.cat([moves for _, moves in parts]))
-
-
-def lower_skewness(terms: Tensor) -> Tensor:
-    """The factor >= 1 on the standard error of a mean after which its lower 95 % limit holds for skewed terms.
-
-    With n terms of skewness g the statistic t of the mean exceeds z with probability
-
-        1 - Phi(z) - g (2 z^2 + 1) phi(z) / (6 sqrt(n))
-
-    (Hall, Ann. Probab. 15, 920, 1987): for g < 0, as for a bound that few pairs pull down, too often. The factor
-    1 - g (2 z^2 + 1) / (6 z sqrt(n)) takes that back at z = 1.645. It is 1 for g >= 0.
-
-    Examples
-    --------
-    >>> lower_skewness(torch.tensor([-3.0, 1.0, 1.0, 1.0])).item() > 1, lower_skewness(torch.tensor([-1.0, 1.0])).item()
-    (True, 1.0)
-    """
-    z = normal_quantile(0.95)
-    centred = terms - terms.mean()
-    spread = centred.square().mean().sqrt()
-    skewness = (centred / torch.where(spread > 0, spread, 1.0)).pow(3).mean().clamp(max=0)
-    return 1 - skewness * (2 * z**2 + 1) / (6 * z * math.sqrt(len(terms)))
+    # a block of m moves that add up to zero holds m - 1 of them
+    moves = [moves * math.sqrt(len(moves) / (len(moves) - 1)) for _, moves in [*parts, *(chosen or [])]]
+    return value, lower_error(torch.cat(moves if unseen is None else [*moves, unseen[None]]), total)

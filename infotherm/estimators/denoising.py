@@ -15,9 +15,8 @@ from infotherm.core.estimate import Estimate
 from infotherm.core.rounding import rounding_error
 from infotherm.core.tensors import Generator
 from infotherm.estimators.base import paired_samples, require_independent, require_varying, stream_of_samples
-from infotherm.estimators.critic_bounds import lower_skewness
 from infotherm.estimators.critic_training import Progress
-from infotherm.estimators.held_out import Features, Standard, copied_rows, private_generator, split_rows
+from infotherm.estimators.held_out import Features, Standard, copied_rows, lower_error, private_generator, split_rows
 from infotherm.estimators.tags import Tags
 from infotherm.networks import Denoiser, parameter_count
 
@@ -195,20 +194,29 @@ class DenoisingInformation:
         step = self._train(network, _rows((white, told), train), _rows((white, told), chosen), rng, progress)
         network.double()
         span, dim = math.log1p(self.largest_snr), x.shape[1]
-        white, told = _rows((white, told), fresh)
-        with torch.no_grad():
-            gain = torch.cat([_excess(network, *part, span, _LEVELS, rng) for part in _chunks((white, told), 2**12)])
-        squares = white.square().sum(1)
         smoothing = 0.5 * dim * math.log1p(1 / self.largest_snr)
         share = self.largest_snr / (1 + self.largest_snr)
-        gaussian = 0.5 * dim * math.log(2 * math.pi * math.e) + 0.5 * share * (squares - dim) - log_slope[fresh]
-        terms = gaussian + 0.5 * span * gain + smoothing
+
+        def bounds(part: Tensor) -> tuple[Tensor, Tensor]:
+            """What each sample adds to the bound of the Gaussian, and to that of the network."""
+            samples = _rows((white, told), part)
+            with torch.no_grad():
+                gain = torch.cat([_excess(network, *few, span, _LEVELS, rng) for few in _chunks(samples, 2**12)])
+            squares = samples[0].square().sum(1)
+            gaussian = 0.5 * dim * math.log(2 * math.pi * math.e) + 0.5 * share * (squares - dim) - log_slope[part]
+            return gaussian + smoothing, gaussian + smoothing + 0.5 * span * gain
+
+        (gaussian, terms), (_, others) = bounds(fresh), bounds(chosen)
+        mean = terms.mean()
+        # the validation part speaks of the spread only
+        deviations = torch.cat([z - z.mean() for z in (terms, others)]) * math.sqrt(1 + 1 / (len(terms) - 1))
+        squares = white[fresh].square().sum(1)
         doubts = self._doubts(x, y, squares)
         kind, info = (
             "upper",
             {
                 "n": len(terms),
-                "gaussian": (gaussian.mean() + smoothing).item(),
+                "gaussian": gaussian.mean().item(),
                 "smoothing": smoothing,
                 "trained_on": len(train),
                 "chosen_by": len(chosen),
@@ -219,10 +227,9 @@ class DenoisingInformation:
         if doubts:
             kind, info["warning"] = "unknown", doubts
             warnings.warn(f"DenoisingInformation: {doubts}; the result is of kind 'unknown'", stacklevel=3)
-        mean = terms.mean()
         return Estimate(
             mean,
-            stderr=terms.std() / math.sqrt(len(terms)) * lower_skewness(-terms),
+            stderr=lower_error(-deviations, len(terms)),
             streams=(stream_of_samples(*([x] if y is None else [x, y])),),
             error=rounding_error([mean, log_slope[fresh].abs().mean(), squares.mean()]),
             kind=kind,

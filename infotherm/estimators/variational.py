@@ -177,11 +177,15 @@ class _TrainedCritic:
     def _judged(self, critic: GaussianStart, validation: Pairs, fresh: Pairs) -> tuple[Tensor, Tensor, dict[str, Any]]:
         m = len(fresh[0])
         cut, block = math.log(m), max(256, _PAIRS // m)
-        apart = torch.cat([off_diagonal(s).flatten() for s in _blocks(critic, validation, block)])
-        offset = log_mean_exp(apart)
-        scores = _blocks(critic, fresh, block)
-        value, stderr = pooled([tangent_bound(s, offset, cut) for s in scores])
+        chosen, scores = _blocks(critic, validation, block), _blocks(critic, fresh, block)
+        offset = log_mean_exp(torch.cat([off_diagonal(s).flatten() for s in chosen]))
         together = torch.cat([s.diagonal() for s in scores])
+        # the least likely pair in the critic's eyes that the held-out part can be put together to
+        least = torch.stack([s.min() for s in scores]).min()
+        unseen = (least - offset).clamp(-cut, cut) - (together - offset).clamp(-cut, cut).mean()
+        value, stderr = pooled(
+            [tangent_bound(s, offset, cut) for s in scores], [tangent_bound(s, offset, cut) for s in chosen], unseen
+        )
         clipped = (together - offset > cut).double().mean().item()
         info = {
             "ceiling": 1 + cut,
@@ -206,6 +210,21 @@ def _blocks(critic: GaussianStart, pairs: Pairs, size: int) -> list[Tensor]:
     return [
         torch.cat([critic.pairwise(few, b) for few in a.split(max(1, _AT_ONCE // len(b)))])
         for a, b in zip(u.tensor_split(count), v.tensor_split(count), strict=True)
+    ]
+
+
+def _floored(critic: GaussianStart, pairs: Pairs, size: int, others: Tensor) -> list[Tensor]:
+    """Blocks of scores, raised to where a pair is K times less likely than the mean pair of its x with `others`.
+
+    A critic still while `others` are not among the pairs it is judged on, and no pair moves the mean by more than about
+    2 log K.
+    """
+    scores, others = _blocks(critic, pairs, size), others[:size]
+    means = torch.cat([critic.pairwise(few, others).logsumexp(1) for few in pairs[0].split(size)])
+    floors = means - math.log(len(others)) - math.log(size)
+    return [
+        torch.maximum(s, floor[:, None])
+        for s, floor in zip(scores, floors.split([len(s) for s in scores]), strict=True)
     ]
 
 
@@ -371,12 +390,16 @@ class InfoNCE(_TrainedCritic):
 
     def _rating(self, critic: GaussianStart, validation: Pairs, size: int) -> float:
         with torch.no_grad():
-            scores = _blocks(critic, validation, self._batch([0, 0, size]))
+            scores = _floored(critic, validation, self._batch([0, 0, size]), validation[1])
             return pooled([contrastive_bound(s) for s in scores])[0].item()
 
     def _judged(self, critic: GaussianStart, validation: Pairs, fresh: Pairs) -> tuple[Tensor, Tensor, dict[str, Any]]:
         size = self._batch([0, 0, len(fresh[0])])
-        value, stderr = pooled([contrastive_bound(s) for s in _blocks(critic, fresh, size)])
+        chosen, scores = (_floored(critic, pairs, size, validation[1]) for pairs in (validation, fresh))
+        least = torch.stack([(s - s.logsumexp(1, keepdim=True)).min() + math.log(len(s)) for s in scores]).min()
+        parts = [contrastive_bound(s) for s in scores]
+        unseen = least - torch.stack([value for value, _ in parts]).mean()
+        value, stderr = pooled(parts, [contrastive_bound(s) for s in chosen], unseen)
         info: dict[str, Any] = {"ceiling": math.log(size), "batch_size": size}
         if value > _NEAR * math.log(size):
             info["saturation"] = (
