@@ -30,7 +30,7 @@ ALLOWED = 0.1  # of 95 % limits on the wrong side of the truth
 
 def _limits(subject: Subject, estimate: Estimate, margin: float) -> tuple[float, float]:
     """The one-sided 95 % limits that an estimate states; for a bare number, `margin` below and above it."""
-    if subject.tags.states_error:
+    if math.isfinite(float(estimate.error) + float(estimate.stderr)):
         return float(estimate.lower_limit(0.05)), float(estimate.upper_limit(0.05))
     return float(estimate) - margin, float(estimate) + margin
 
@@ -43,7 +43,7 @@ def _margin(task: Task, arrays: tuple[np.ndarray, ...]) -> float:
 def _bound(subject: Subject, trial: Trial, side: str) -> str:
     """How often the 95 % limit of results of kind `side` lies beyond the truth."""
     tags = subject.tags
-    if tags.kind != side and (tags.kind != "estimate" or tags.trains or not tags.states_error):
+    if tags.kind != side and (tags.kind != "estimate" or tags.trains):
         raise Skipped(f"it is no {side} bound")
     cases = [] if tags.consistent_for == "gaussian" else references(subject)
     if side == "lower" and subject.quantity in _INFORMATION:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from infotherm.estimators.tags import QUANTITIES
-from infotherm.testing.lattice import GRID, evidence, few_calls, same_number, samples
+from infotherm.testing.answers import ask
+from infotherm.testing.lattice import GRID, Samples, evidence, few_calls, same_number, samples
 from infotherm.testing.law import Broken, Trial, law
 from infotherm.testing.subject import Subject
 
@@ -36,8 +37,8 @@ def result_form(subject: Subject, trial: Trial) -> str:
         raise Broken(f"the number is {value}")
     if estimate.kind not in (subject.tags.kind, "unknown") and subject.tags.kind != "estimate":  # a bound claims less
         raise Broken(f"the kind is {estimate.kind!r}; the tags claim {subject.tags.kind!r}")
-    if subject.tags.states_error and estimate.kind != "unknown":
-        if not math.isfinite(stderr + error):
+    if estimate.kind != "unknown":
+        if subject.tags.states_error and not math.isfinite(stderr + error):
             raise Broken(f"the tags claim a stated error; standard error {stderr:.3g}, error bound {error:.3g}")
         if stderr + error == 0:
             raise Broken("the stated error is zero, of a number that depends on random samples")
@@ -52,14 +53,25 @@ def result_form(subject: Subject, trial: Trial) -> str:
     quantities=QUANTITIES,
 )
 def repeatability(subject: Subject, trial: Trial) -> str:
-    """Called twice, with another call on other samples in between."""
+    """Called twice, with another call on other samples in between; and on samples with ties."""
     data = samples(subject, trial)
     first = subject.value(*data.arrays)
     subject.value(*samples(subject, trial, purpose="others").arrays)
     second = subject.value(*data.arrays)
     if not abs(first - second) <= _ROUNDING * max(1.0, abs(first)):
         raise Broken(f"the same call gave {first!r} and {second!r} nat")
-    return f"{first:.6g} nat both times"
+    tied = _tied(data)
+    if all(data.labels) or few_calls(subject, trial):
+        return f"{first:.6g} nat both times"
+    one, two = ask(subject, *tied).value, ask(subject, *tied).value
+    if not (one == two or math.isnan(one) and math.isnan(two) or abs(one - two) <= _ROUNDING * max(1.0, abs(one))):
+        raise Broken(f"the same call on samples with ties gave {one!r} and {two!r} nat")
+    return f"{first:.6g} nat both times; on samples with ties {one:.6g}"
+
+
+def _tied(data: Samples) -> tuple[np.ndarray, ...]:
+    """The samples in steps of 1/2: equal ones bring out noise that is added to break ties."""
+    return data.map(lambda index, array: np.round(2 * array) / 2)
 
 
 @law(
@@ -89,11 +101,13 @@ def global_randomness_unused(subject: Subject, trial: Trial) -> str:
     quantities=QUANTITIES,
 )
 def global_randomness_untouched(subject: Subject, trial: Trial) -> str:
-    """The states of numpy's, torch's and Python's generators before and after a call."""
+    """The states of numpy's, torch's and Python's generators before and after a call; and one on samples with ties."""
     data = samples(subject, trial)
     with _global_seed(777):
         before = _global_states()
         subject.value(*data.arrays)
+        if not few_calls(subject, trial):
+            ask(subject, *_tied(data))
         after = _global_states()
     moved = [name for name in before if before[name] != after[name]]
     if moved:

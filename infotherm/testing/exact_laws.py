@@ -98,7 +98,7 @@ def row_permutation(subject: Subject, trial: Trial) -> str:
     quantities=QUANTITIES,
 )
 def coordinate_permutation(subject: Subject, trial: Trial) -> str:
-    """The coordinates of x in reverse order (of both arguments for a KL divergence)."""
+    """The coordinates of x in reverse order, or of both others beside noise (of both arguments for a KL divergence)."""
     if subject.tags.trains:
         raise Skipped("a trained estimator begins from weights that belong to certain coordinates")
     data = samples(subject, trial)
@@ -108,7 +108,18 @@ def coordinate_permutation(subject: Subject, trial: Trial) -> str:
         np.ascontiguousarray(array[:, ::-1]) if index == 0 or subject.quantity == "kl" else array
         for index, array in enumerate(data.arrays)
     )
-    return evidence([same_number(subject, data.arrays, flipped, "coordinates in reverse order")], "the number")
+    differences = [same_number(subject, data.arrays, flipped, "coordinates of x in reverse order")]
+    if subject.quantity in _INFORMATION and not any(data.labels) and not few_calls(subject, trial):
+        noise = samples(subject, trial, purpose="others").arrays
+        wide = [
+            np.concatenate([own, other], axis=1) if index else own
+            for index, (own, other) in enumerate(zip(data.arrays, noise, strict=True))
+        ]
+        for index in range(1, len(wide)):
+            turned = [np.ascontiguousarray(array[:, ::-1]) if i == index else array for i, array in enumerate(wide)]
+            words = f"coordinates of {('x', 'y', 'z')[index]} in reverse order"
+            differences.append(same_number(subject, tuple(wide), tuple(turned), words))
+    return evidence(differences, "the number")
 
 
 @law(

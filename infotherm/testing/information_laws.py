@@ -101,7 +101,12 @@ def _hold(subject: Subject, trial: Trial, relations: list[Relation], n: int) -> 
 
         return mean_test(draw, level=trial.level / len(fitting), most=most)
 
-    return across(fitting, lambda relation: relation.name, judge)
+    return across(fitting, _named(subject), judge)
+
+
+def _named(subject: Subject) -> Callable[[Relation], str]:
+    claim = " (not Gaussian: the tags claim consistent_for 'any')" if subject.tags.consistent_for == "any" else ""
+    return lambda relation: relation.name + ("" if relation.gaussian or relation.discrete else claim)
 
 
 # -- does the second argument matter? --------------------------------------------------------------------------------

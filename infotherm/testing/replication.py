@@ -140,6 +140,16 @@ def reading(subject: Subject, estimate: Estimate | None, truth: Estimate | float
     )
 
 
+def hinted(subject: Subject) -> Callable[[Task], str]:
+    """The name of a task, and whose claim it tries when it is one beyond Gaussian samples."""
+
+    def name(task: Task) -> str:
+        beyond = task.data == "continuous" and not task.gaussian and subject.tags.consistent_for == "any"
+        return f"{task.name} (not Gaussian: the tags claim consistent_for 'any')" if beyond else task.name
+
+    return name
+
+
 def across(cases: Sequence[Case], name: Callable[[Case], str], judge: Callable[[Case], Mean | Rate]) -> str:
     """Judges several cases; the evidence of all.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -26,8 +27,8 @@ _REFERENCES = {
         "symmetric-channel-4-0.3", "discrete-table-3x4", "bpsk-awgn-1", "shifted-uniform-5",
     ),
     _CMI: (
-        "conditional-gaussian-partial-1x1x1-0.8", "conditional-gaussian-collider", "conditional-parity-0.1",
-        "conditional-discrete-chain-ends",
+        "conditional-gaussian-partial-1x1x1-0.8", "conditional-gaussian-collider", "conditional-curved-driver-0.8",
+        "conditional-parity-0.1", "conditional-discrete-chain-ends",
     ),
     "kl": ("kl-gaussian-shift", "kl-gaussian-narrower", "kl-gaussian-3", "kl-exponential-slower", "kl-labels"),
 }  # fmt: skip
@@ -93,6 +94,11 @@ def _exponential_and_uniform(n: int, generator: torch.Generator) -> tuple[np.nda
     return -np.log1p(-uniform(generator, n, 1)), uniform(generator, n, 1)
 
 
+def _aligned(n: int, generator: torch.Generator) -> tuple[np.ndarray, ...]:
+    x = normal(generator, n, 2)
+    return (np.stack([x[:, 0], 0.9 * x[:, 0] + math.sqrt(1 - 0.9**2) * x[:, 1]], axis=1),)
+
+
 def _labels_and_normals(n: int, generator: torch.Generator) -> tuple[np.ndarray, ...]:
     return symbols(generator, n, [0.5, 0.3, 0.2]), normal(generator, n, 1)
 
@@ -105,7 +111,13 @@ def references(subject: Subject) -> list[Task]:
     Skipped
         When none does.
     """
-    return fitting(subject, [tasks.get(name) for name in _REFERENCES[subject.quantity]])
+    known = [tasks.get(name) for name in _REFERENCES[subject.quantity]]
+    if subject.quantity == "entropy":
+        truth = math.log(2 * math.pi * math.e) + 0.5 * math.log(1 - 0.9**2)
+        known.insert(
+            2, situation("normals of correlation 0.9", "entropy", "continuous", (2,), truth, _aligned, gaussian=True)
+        )
+    return fitting(subject, known)
 
 
 def independent(subject: Subject) -> list[Task]:
