@@ -38,6 +38,7 @@ class _Ranked(NamedTuple):
     values: np.ndarray  # (D, C)
     order: np.ndarray  # (D, C): which point of the chunk has this rank
     starts: np.ndarray  # (D, blocks): the first value of each block of ranks
+    coarse: np.ndarray  # every few of these
     prefixes: np.ndarray  # (D, blocks + 1, words)
     lead: int  # the coordinate in whose order the points of the chunk are
 
@@ -126,13 +127,18 @@ def _chunk(points: np.ndarray, values: np.ndarray, order: np.ndarray) -> _Chunk:
     lead = int((values[:, size * 3 // 4] - values[:, size // 4]).argmax())
     place = np.empty(size, dtype=np.int32)
     place[order[lead]] = np.arange(size, dtype=np.int32)
-    starts = np.ascontiguousarray(values[:, :: rank_kernels.BLOCK])
+    starts, coarse = _starts(values)
     words = -(-size // 512) * 8
     prefixes = np.zeros((len(values), starts.shape[1] + 1, words), dtype=np.uint64)
-    ranked = _Ranked(values, place[order], starts, prefixes, lead)
+    ranked = _Ranked(values, place[order], starts, coarse, prefixes, lead)
     rank_kernels.fill_prefixes(ranked.order, prefixes)
     scratch = np.empty(_TILE, dtype=np.int64), np.empty((_TILE, words), np.uint64), np.empty((_TILE, 2), dtype=np.int64)
     return _Chunk(ranked, points[order[lead]], order[lead], scratch)
+
+
+def _starts(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    starts = np.ascontiguousarray(values[..., :: rank_kernels.BLOCK])
+    return starts, np.ascontiguousarray(starts[..., :: rank_kernels.STRIDE])
 
 
 def _add_counts(counts: np.ndarray, chunk: _Chunk, columns: np.ndarray, asked: np.ndarray, radii: np.ndarray) -> None:
@@ -215,7 +221,6 @@ def _anchors(tree: KDOrder, asked: np.ndarray, itself: bool) -> np.ndarray:
 
 def _count_on_line(values: np.ndarray, radii: np.ndarray, queries: np.ndarray) -> np.ndarray:
     counts = np.empty(len(queries), dtype=np.int64)
-    starts = np.ascontiguousarray(values[:: rank_kernels.BLOCK])
-    starts_of_starts = np.ascontiguousarray(starts[:: rank_kernels.BLOCK])
-    rank_kernels.count_on_line(values, starts, starts_of_starts, np.ascontiguousarray(queries), radii, counts)
+    starts, coarse = _starts(values)
+    rank_kernels.count_on_line(values, starts, coarse, np.ascontiguousarray(queries), radii, counts)
     return counts

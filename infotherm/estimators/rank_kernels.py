@@ -11,6 +11,7 @@ from numba.extending import intrinsic
 from infotherm.estimators.compiled import kernel as _kernel
 
 BLOCK = 64  # ranks between stored prefixes
+STRIDE = 16  # blocks between the values that are looked at first
 _FEW = 400  # points left that are sooner compared one by one, in high dimension
 _ONE = np.uint64(1)
 _ALL = ~np.uint64(0)
@@ -81,36 +82,44 @@ def probe(probes, queries, firsts, itself, near, least, smallest):
 
 
 @_kernel()
-def _ends(values, q, radius):
-    """How many of a few ascending values are too low for |x - q| < radius, and how many are not too high."""
-    low = high = 0
+def _too_low(values, q, radius):
+    """How many of a few ascending values are too low for |x - q| < radius."""
+    low = 0
     for i in range(len(values)):  # all of them: a vector loop without branches is faster than halving
         low += q - values[i] >= radius
+    return low
+
+
+@_kernel()
+def _not_too_high(values, q, radius):
+    high = 0
+    for i in range(len(values)):
         high += values[i] - q < radius
-    return low, high
+    return high
 
 
 @_kernel()
-def _blocks(starts, q, radius):
-    """The blocks of ranks, from the first to before the last, that may hold points with |x - q| < radius."""
-    low, high = _ends(starts, q, radius)
-    return max(low - 1, 0), high
+def _low_end(values, step, low, q, radius):
+    """How many of many values are too low, given how many are of every step-th of them."""
+    start = max(low - 1, 0) * step
+    return start + _too_low(values[start : start + step], q, radius)
 
 
 @_kernel()
-def _refined(values, low, high, q, radius):
-    """The same as `_ends` of many values, given those of the values at the starts of their blocks."""
-    if low > 0:
-        start = (low - 1) * BLOCK
-        low = start + _ends(values[start : start + BLOCK], q, radius)[0]
-    if high > 0:
-        start = (high - 1) * BLOCK
-        high = start + _ends(values[start : start + BLOCK], q, radius)[1]
-    return low, high
+def _high_end(values, step, high, q, radius):
+    start = max(high - 1, 0) * step
+    return start + _not_too_high(values[start : start + step], q, radius)
 
 
 @_kernel()
-def _mark(values, starts, prefixes, lead, columns, queries, rows, filled, radii, found, words):
+def _blocks(starts, coarse, q, radius):
+    """How many blocks start too low for |x - q| < radius, and how many do not start too high."""
+    low = _low_end(starts, STRIDE, _too_low(coarse, q, radius), q, radius)
+    return low, _high_end(starts, STRIDE, _not_too_high(coarse, q, radius), q, radius)
+
+
+@_kernel()
+def _mark(values, starts, coarse, prefixes, lead, columns, queries, rows, filled, radii, found, words):
     """Set the bits of the points with |x - q| < radius in all columns, and of those in the same blocks of ranks.
 
     Column `lead`, the one in whose order the bits are, is exact; only the words (tile, 2) from the first to before the
@@ -125,8 +134,9 @@ def _mark(values, starts, prefixes, lead, columns, queries, rows, filled, radii,
         low, high = 0, values.shape[1]
         if leading >= 0:
             q, radius = queries[rows[t], leading], radii[rows[t]]
-            low, high = _ends(starts[lead], q, radius)
-            low, high = _refined(values[lead], low, high, q, radius)
+            low, high = _blocks(starts[lead], coarse[lead], q, radius)
+            low = _low_end(values[lead], BLOCK, low, q, radius)
+            high = _high_end(values[lead], BLOCK, high, q, radius)
         words[t, 0], words[t, 1] = low >> 6, (high + 63) >> 6 if low < high else low >> 6
         for w in range(words[t, 0], words[t, 1]):
             found[t, w] = _ALL
@@ -138,7 +148,8 @@ def _mark(values, starts, prefixes, lead, columns, queries, rows, filled, radii,
         if d == lead:
             continue
         for t in range(filled):
-            low, high = _blocks(starts[d], queries[rows[t], place], radii[rows[t]])
+            low, high = _blocks(starts[d], coarse[d], queries[rows[t], place], radii[rows[t]])
+            low = max(low - 1, 0)
             if low > 0 or high < blocks:
                 first, last = words[t, 0], words[t, 1]
                 marked = found[t, first:last]
@@ -148,15 +159,15 @@ def _mark(values, starts, prefixes, lead, columns, queries, rows, filled, radii,
 
 
 @_kernel()
-def _clear(values, order, starts, lead, columns, query, radius, marked):
+def _clear(values, order, starts, coarse, lead, columns, query, radius, marked):
     """Clear the bits of marked points that share a block of ranks with the ends of a range, but are beyond them."""
     count = values.shape[1]
     for place in range(len(columns)):
         d, q = columns[place], query[place]
         if d == lead:
             continue
-        low, high = _blocks(starts[d], q, radius)
-        for rank in range(low * BLOCK, count):
+        low, high = _blocks(starts[d], coarse[d], q, radius)
+        for rank in range(max(low - 1, 0) * BLOCK, count):
             if q - values[d, rank] < radius:
                 break
             point = np.uint64(order[d, rank])
@@ -218,6 +229,7 @@ def search_chunk(
     values,
     order,
     starts,
+    coarse,
     prefixes,
     lead,
     columns,
@@ -241,7 +253,7 @@ def search_chunk(
     row = 0
     while row < len(queries):
         filled, row = _gather(values, columns, queries, radii, row, rows)
-        _mark(values, starts, prefixes, lead, columns, queries, rows, filled, radii, found, words)
+        _mark(values, starts, coarse, prefixes, lead, columns, queries, rows, filled, radii, found, words)
         for t in range(filled):
             near, who, query, itself = distances[rows[t]], indices[rows[t]], queries[rows[t]], own[rows[t]]
             for w in range(words[t, 0], words[t, 1]):
@@ -264,7 +276,9 @@ def search_chunk(
 
 
 @_kernel()
-def count_chunk(values, order, starts, prefixes, lead, columns, points, queries, radii, counts, rows, found, words):
+def count_chunk(
+    values, order, starts, coarse, prefixes, lead, columns, points, queries, radii, counts, rows, found, words
+):
     """Add to the counts (M,) the points of a chunk, (C, d), with |x - q| < radius in all their coordinates.
 
     `columns` (d,) says which of the ranked coordinates these are.
@@ -273,12 +287,12 @@ def count_chunk(values, order, starts, prefixes, lead, columns, points, queries,
     row = 0
     while row < len(queries):
         filled, row = _gather(values, columns, queries, radii, row, rows)
-        _mark(values, starts, prefixes, lead, columns, queries, rows, filled, radii, found, words)
+        _mark(values, starts, coarse, prefixes, lead, columns, queries, rows, filled, radii, found, words)
         for t in range(filled):
             marked, query, radius = found[t], queries[rows[t]], radii[rows[t]]
             size = _size(marked[words[t, 0] : words[t, 1]])
             if size > few:
-                _clear(values, order, starts, lead, columns, query, radius, marked)
+                _clear(values, order, starts, coarse, lead, columns, query, radius, marked)
                 size = _size(marked[words[t, 0] : words[t, 1]])
             else:
                 for w in range(words[t, 0], words[t, 1]):
@@ -290,11 +304,10 @@ def count_chunk(values, order, starts, prefixes, lead, columns, points, queries,
 
 
 @_kernel()
-def count_on_line(values, starts, starts_of_starts, queries, radii, counts):
+def count_on_line(values, starts, coarse, queries, radii, counts):
     """The number of ascending values (N,) with |x - q| < radius, for queries (M,)."""
     for row in range(len(queries)):
         q, radius = queries[row], radii[row]
-        low, high = _ends(starts_of_starts, q, radius)
-        low, high = _refined(starts, low, high, q, radius)
-        low, high = _refined(values, low, high, q, radius)
+        low, high = _blocks(starts, coarse, q, radius)
+        low, high = _low_end(values, BLOCK, low, q, radius), _high_end(values, BLOCK, high, q, radius)
         counts[row] = max(high - low, 0)
