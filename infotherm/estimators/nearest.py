@@ -18,6 +18,7 @@ from infotherm.estimators import max_norm_tiles
 
 # so few pairs are compared one with another sooner than anything is sorted (or compiled)
 _FEW_PAIRS = 1 << 14
+_LARGEST = 2.0**1022 * 1.99  # differences of larger numbers could overflow
 _MOST_NEIGHBOURS = 256  # that are kept in order one by one: more are sorted at once
 
 
@@ -37,7 +38,7 @@ def nearest(points: Tensor, k: int, queries: Tensor | None = None) -> Neighbours
     Parameters
     ----------
     points
-        (N, D), float64, finite.
+        (N, D), float64, finite (and below 8.9e307 in size).
     k
         How many neighbours: 1 <= k <= N, or N - 1 without queries.
     queries
@@ -46,7 +47,7 @@ def nearest(points: Tensor, k: int, queries: Tensor | None = None) -> Neighbours
     Raises
     ------
     ValueError
-        For another shape or type, and for k out of range.
+        For another shape or type, values that are not finite, and k out of range.
 
     Examples
     --------
@@ -72,7 +73,7 @@ def count_closer(points: Tensor, radii: Tensor, queries: Tensor | None = None, *
     Parameters
     ----------
     points
-        (N, D), float64, finite.
+        (N, D), float64, finite (and below 8.9e307 in size).
     radii
         (M,), float64, not NaN; a negative radius holds nothing.
     queries
@@ -111,7 +112,7 @@ def neighbour_counts(points: Tensor, k: int, subspaces: Sequence[Sequence[int]])
     Parameters
     ----------
     points
-        (N, D), float64, finite.
+        (N, D), float64, finite (and below 8.9e307 in size).
     k
         How many neighbours: 1 <= k <= N - 1.
     subspaces
@@ -160,11 +161,18 @@ def _engine(points: Tensor, queries: Tensor | None, k: int = 1) -> Any:
 def _require_points(points: Tensor, queries: Tensor | None) -> None:
     if points.ndim != 2 or 0 in points.shape or points.dtype != torch.float64:
         raise ValueError(f"points must have shape (N, D) and float64; got {tuple(points.shape)} and {points.dtype}")
-    if queries is not None and (
-        queries.ndim != 2 or queries.shape[1] != points.shape[1] or queries.dtype != torch.float64
-    ):
+    _require_finite_differences(points, "points")
+    if queries is None:
+        return
+    if queries.ndim != 2 or queries.shape[1] != points.shape[1] or queries.dtype != torch.float64:
         expected = f"(M, {points.shape[1]})"
         raise ValueError(f"queries must have shape {expected} and float64; got {tuple(queries.shape)}, {queries.dtype}")
+    _require_finite_differences(queries, "queries")
+
+
+def _require_finite_differences(x: Tensor, name: str) -> None:
+    if x.numel() > 0 and not bool(x.abs().amax() <= _LARGEST):
+        raise ValueError(f"{name} must be finite and no larger than {_LARGEST:.2g}; got up to {float(x.abs().amax())}")
 
 
 def _require_k(k: int, most: int) -> None:

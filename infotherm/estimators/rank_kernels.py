@@ -19,14 +19,16 @@ _SHIFT = np.uint64(6)
 _WITHIN_WORD = np.uint64(63)
 
 
-@intrinsic
-def _population(typing: Any, word: Any) -> Any:
+def _count_bits(typing: Any, word: Any) -> Any:
     """The number of bits set in a word."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), generate
+
+
+_population: Any = intrinsic(_count_bits)
 
 
 @_kernel()

@@ -92,7 +92,7 @@ def _sorted(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _ranges(values: np.ndarray, queries: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The ranks, from lows (D, M) to before highs (D, M), of the points with |x - q| < radius in each coordinate."""
-    lows, highs = np.empty((2, *queries.T.shape), dtype=np.int64)
+    lows, highs = (np.empty(queries.T.shape, dtype=np.int64) for _ in range(2))
     for line, q, low, high in zip(values, queries.T, lows, highs, strict=True):
         x, starts = np.unique(line, return_index=True)
         starts = np.append(starts, len(line))
