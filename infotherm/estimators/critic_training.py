@@ -1,4 +1,4 @@
-"""Training of critics: coordinates, the Gaussian start, objectives and early stopping."""
+"""Critics and their training: coordinates, the Gaussian start, objectives, blocks of scores and early stopping."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from infotherm.estimators.critic_bounds import off_diagonal
 from infotherm.estimators.held_out import Features
 from infotherm.networks import JointCritic, SeparableCritic
 
+Pairs = tuple[Tensor, Tensor]
 Progress = Callable[[int, int, str], None]
 
 _CHECKS = 25  # how often the validation part is looked at
 _SHIFTS = 8  # pairs drawn apart for each pair of a batch, for a joint critic
 _LARGEST = 30.0  # scores whose exponential is taken without a logarithm
+_AT_ONCE = 2**16  # pairs in memory
 _PATIENCE = 6  # checks without improvement after which training ends
 
 
@@ -62,6 +64,10 @@ class CanonicalCoordinates:
         correlations = (1 - (1 - squares).float().double()).sqrt()
         return cls(features, means, (white[0] @ left, white[1] @ right.mT), correlations)
 
+    def standard(self, x: Tensor, y: Tensor) -> Tensor:
+        """Standard coordinates of samples side by side (N, D_x + D_y), not rounded."""
+        return torch.cat([feature.standard(z) for z, feature in zip((x, y), self.features, strict=True)], 1)
+
     def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """The coordinates of samples (N, D_x), (N, D_y)."""
         u, v = (
@@ -76,8 +82,13 @@ def _inverse(scale: Tensor) -> Tensor:
 
 
 def _whitening(centred: Tensor) -> Tensor:
-    """A matrix (D, rank) after which samples (n, D) have unit covariance; directions without spread are left out."""
+    """A matrix (D, rank) after which samples (n, D) have unit covariance; directions without spread are left out.
+
+    Samples without any spread, of which the held-out ones may have some, become a single coordinate that is zero.
+    """
     _, values, directions = torch.linalg.svd(centred, full_matrices=False)
+    if values[0] == 0:
+        return centred.new_zeros(centred.shape[1], 1)
     kept = values > 1e-7 * values[0]
     return directions[kept].mT * math.sqrt(len(centred)) / values[kept]
 
@@ -175,6 +186,29 @@ def batch_scores(critic: GaussianStart, u: Tensor, v: Tensor) -> tuple[Tensor, T
     partner = (torch.arange(n, device=u.device) + torch.arange(shifts, device=u.device)[:, None]) % n
     scores = critic(u.expand(shifts, -1, -1), v[partner])
     return scores[0], scores[1:].mT
+
+
+def score_blocks(critic: GaussianStart, pairs: Pairs, size: int) -> list[Tensor]:
+    """Matrices of scores within blocks of about equally many, at most `size`, held-out pairs."""
+    u, v = pairs
+    count = -(-len(u) // size)
+    return [
+        torch.cat([critic.pairwise(few, b) for few in a.split(max(1, _AT_ONCE // len(b)))])
+        for a, b in zip(u.tensor_split(count), v.tensor_split(count), strict=True)
+    ]
+
+
+def clipped_scorescore_blocks(critic: GaussianStart, pairs: Pairs, size: int, others: Tensor) -> list[Tensor]:
+    """Blocks of scores relative to the log of the mean exp score of their x with the y of `others`, cut off below at
+    -log K and above at 2 log K.
+
+    A critic still while `others` are not among the pairs it is judged on, and no pair moves the mean by more than
+    4 log K / m. The cut above costs less than 1 / K.
+    """
+    scores, others, cut = score_blocks(critic, pairs, size), others[:size], math.log(size)
+    means = torch.cat([critic.pairwise(few, others).logsumexp(1) for few in pairs[0].split(size)])
+    means = (means - math.log(len(others))).split([len(s) for s in scores])
+    return [(s - mean[:, None]).clamp(-cut, 2 * cut) for s, mean in zip(scores, means, strict=True)]
 
 
 def train_critic(

@@ -16,7 +16,15 @@ from infotherm.core.rounding import rounding_error
 from infotherm.core.tensors import Generator
 from infotherm.estimators.base import paired_samples, require_independent, require_varying, stream_of_samples
 from infotherm.estimators.critic_training import Progress
-from infotherm.estimators.held_out import Features, Standard, copied_rows, lower_error, private_generator, split_rows
+from infotherm.estimators.held_out import (
+    Features,
+    Standard,
+    copied_rows,
+    lower_error,
+    near_copies,
+    private_generator,
+    split_rows,
+)
 from infotherm.estimators.tags import Tags
 from infotherm.networks import Denoiser, parameter_count
 
@@ -211,7 +219,9 @@ class DenoisingInformation:
         # the validation part speaks of the spread only
         deviations = torch.cat([z - z.mean() for z in (terms, others)]) * math.sqrt(1 + 1 / (len(terms) - 1))
         squares = white[fresh].square().sum(1)
-        doubts = self._doubts(x, y, squares)
+        beside = white if told is None else torch.cat([white, told], 1)
+        copied = copied_rows(x, y) or near_copies(beside[train], beside[fresh])
+        doubts = self._doubts(x, copied, squares)
         kind, info = (
             "upper",
             {
@@ -274,9 +284,8 @@ class DenoisingInformation:
         network.load_state_dict(kept)
         return best_step
 
-    def _doubts(self, x: Tensor, y: Tensor | None, squares: Tensor) -> str | None:
+    def _doubts(self, x: Tensor, copied: str | None, squares: Tensor) -> str | None:
         """Why the bound is not to be trusted, if so."""
-        copied = copied_rows(x, y)
         if copied:
             return f"{copied}: the held-out part is not independent of the training part"
         for k in range(x.shape[1]):

@@ -15,6 +15,7 @@ from infotherm.core.tensors import Generator, as_generator
 _HEAVY = 20.0  # in median absolute deviations: 13 standard deviations of a Gaussian, beyond any sample of it
 _KNEE = 5.0
 _LABELS = 32  # values of a coordinate that are told apart one by one
+_PROBES, _NEIGHBOURS, _FEW_COPIES, _NEAR = 256, 8, 3, 1e-5  # of rows that look like copies with noise
 _FEW_REPEATS = 8.0  # atoms of a discrete law repeat more often than rows that were copied
 
 
@@ -88,6 +89,30 @@ def copied_rows(x: Tensor, y: Tensor | None = None) -> str | None:
         return None
     counts = torch.unique(rows, dim=0, return_counts=True)[1]
     return f"{int(counts[counts > 1].sum())} of {len(rows)} rows are repeated together"
+
+
+def near_copies(train: Tensor, fresh: Tensor) -> str | None:
+    """Why rows put aside look like copies of training rows with a little noise; None if they do not.
+
+    The nearest training row of a copy is far nearer than the eighth, 1e5 times. In a law with a density that happens
+    by chance to about one row in 1e4 where the rows lie on a line, less in more dimensions, and it takes three of 256.
+    Distances are those of `Standard` coordinates; rows that are equal are for `copied_rows`.
+
+    Examples
+    --------
+    >>> x = torch.linspace(0, 1, 20, dtype=torch.float64)[:, None]
+    >>> near_copies(x, x[:5] + 1e-9), near_copies(x, x[:5] + 1e-3) is None
+    ('5 of 5 rows looked at are near copies of others', True)
+    """
+    if len(train) < _NEIGHBOURS:
+        return None
+    probes = fresh[:_PROBES]
+    nearest = torch.full((len(probes), _NEIGHBOURS), torch.inf, dtype=train.dtype, device=train.device)
+    for rows in train.split(2**14):
+        found = torch.cdist(probes, rows, compute_mode="donot_use_mm_for_euclid_dist")
+        nearest = torch.cat([nearest, found], 1).topk(_NEIGHBOURS, 1, largest=False).values
+    copies = int(((nearest[:, 0] > 0) & (nearest[:, 0] < _NEAR * nearest[:, -1])).sum())
+    return f"{copies} of {len(probes)} rows looked at are near copies of others" if copies >= _FEW_COPIES else None
 
 
 @dataclass(frozen=True)

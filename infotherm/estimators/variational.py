@@ -19,26 +19,27 @@ from infotherm.estimators.critic_bounds import contrastive_bound, log_mean_exp, 
 from infotherm.estimators.critic_training import (
     CanonicalCoordinates,
     GaussianStart,
+    Pairs,
     Progress,
+    clipped_score_blocks,
     contrastive_loss,
     donsker_varadhan_loss,
     moving_average_loss,
     nwj_loss,
+    score_blocks,
     train_critic,
 )
-from infotherm.estimators.held_out import copied_rows, private_generator, split_rows
+from infotherm.estimators.held_out import copied_rows, near_copies, private_generator, split_rows
 from infotherm.estimators.tags import Tags
 from infotherm.networks import JointCritic, SeparableCritic, parameter_count
 
 _LEAST = 20  # samples to split at all
 _FEW = 100  # samples below which the normal law of the held-out mean is not to be relied on
 _PAIRS = 2**21  # pairs drawn apart that are evaluated, at least 256 for every held-out pair
-_AT_ONCE = 2**18  # pairs in memory
 _SATURATED = 0.05  # share of held-out pairs cut off above
 _NEAR = 0.8  # of the ceiling of InfoNCE
 _BATCH = 256  # of InfoNCE, at most, unless it is given
 
-Pairs = tuple[Tensor, Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -144,7 +145,7 @@ class _TrainedCritic:
             "parameters": parameter_count(critic),
         }
         kind, told = "lower", info.pop("saturation", None)
-        copied = copied_rows(x, y)
+        copied = copied_rows(x, y) or near_copies(*(coordinates.standard(x[rows], y[rows]) for rows in parts[::2]))
         if copied:
             kind, told = "unknown", f"{copied}: the held-out part is not independent of the training part"
         elif len(x) < _FEW:
@@ -170,14 +171,14 @@ class _TrainedCritic:
 
     def _rating(self, critic: GaussianStart, validation: Pairs, size: int) -> float:
         with torch.no_grad():
-            scores = _blocks(critic, validation, 256 if self.critic == "joint" else 1024)
+            scores = score_blocks(critic, validation, 256 if self.critic == "joint" else 1024)
             offset = log_mean_exp(torch.cat([off_diagonal(s).flatten() for s in scores]))
             return pooled([tangent_bound(s, offset, math.log(size)) for s in scores])[0].item()
 
     def _judged(self, critic: GaussianStart, validation: Pairs, fresh: Pairs) -> tuple[Tensor, Tensor, dict[str, Any]]:
         m = len(fresh[0])
         cut, block = math.log(m), max(256, _PAIRS // m)
-        chosen, scores = _blocks(critic, validation, block), _blocks(critic, fresh, block)
+        chosen, scores = score_blocks(critic, validation, block), score_blocks(critic, fresh, block)
         offset = log_mean_exp(torch.cat([off_diagonal(s).flatten() for s in chosen]))
         together = torch.cat([s.diagonal() for s in scores])
         # the least likely pair in the critic's eyes that the held-out part can be put together to
@@ -201,31 +202,6 @@ class _TrainedCritic:
 
     def _plain(self, together: Tensor, apart: Tensor) -> float:
         return (together.mean() - log_mean_exp(apart)).item()
-
-
-def _blocks(critic: GaussianStart, pairs: Pairs, size: int) -> list[Tensor]:
-    """Matrices of scores within blocks of about equally many, at most `size`, held-out pairs."""
-    u, v = pairs
-    count = -(-len(u) // size)
-    return [
-        torch.cat([critic.pairwise(few, b) for few in a.split(max(1, _AT_ONCE // len(b)))])
-        for a, b in zip(u.tensor_split(count), v.tensor_split(count), strict=True)
-    ]
-
-
-def _floored(critic: GaussianStart, pairs: Pairs, size: int, others: Tensor) -> list[Tensor]:
-    """Blocks of scores, raised to where a pair is K times less likely than the mean pair of its x with `others`.
-
-    A critic still while `others` are not among the pairs it is judged on, and no pair moves the mean by more than about
-    2 log K.
-    """
-    scores, others = _blocks(critic, pairs, size), others[:size]
-    means = torch.cat([critic.pairwise(few, others).logsumexp(1) for few in pairs[0].split(size)])
-    floors = means - math.log(len(others)) - math.log(size)
-    return [
-        torch.maximum(s, floor[:, None])
-        for s, floor in zip(scores, floors.split([len(s) for s in scores]), strict=True)
-    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -390,12 +366,12 @@ class InfoNCE(_TrainedCritic):
 
     def _rating(self, critic: GaussianStart, validation: Pairs, size: int) -> float:
         with torch.no_grad():
-            scores = _floored(critic, validation, self._batch([0, 0, size]), validation[1])
+            scores = clipped_score_blocks(critic, validation, self._batch([0, 0, size]), validation[1])
             return pooled([contrastive_bound(s) for s in scores])[0].item()
 
     def _judged(self, critic: GaussianStart, validation: Pairs, fresh: Pairs) -> tuple[Tensor, Tensor, dict[str, Any]]:
         size = self._batch([0, 0, len(fresh[0])])
-        chosen, scores = (_floored(critic, pairs, size, validation[1]) for pairs in (validation, fresh))
+        chosen, scores = (clipped_score_blocks(critic, pairs, size, validation[1]) for pairs in (validation, fresh))
         least = torch.stack([(s - s.logsumexp(1, keepdim=True)).min() + math.log(len(s)) for s in scores]).min()
         parts = [contrastive_bound(s) for s in scores]
         unseen = least - torch.stack([value for value, _ in parts]).mean()

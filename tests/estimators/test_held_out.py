@@ -5,7 +5,15 @@ import math
 import pytest
 import torch
 
-from infotherm.estimators.held_out import Features, Standard, copied_rows, lower_error, private_generator, split_rows
+from infotherm.estimators.held_out import (
+    Features,
+    Standard,
+    copied_rows,
+    lower_error,
+    near_copies,
+    private_generator,
+    split_rows,
+)
 
 
 def normal(seed, *shape):
@@ -45,6 +53,19 @@ def test_copied_rows_are_told_from_atoms():
         assert "rows are repeated together" in (copied_rows(torch.cat([a, a[:9]]), torch.cat([b, b[:9]])) or "")
         assert copied_rows(a[again], b[again]) is not None
     assert copied_rows(x[again]) is not None and copied_rows(x) is None
+
+
+@pytest.mark.parametrize("dim", [1, 2, 10])
+def test_near_copies_are_told_and_laws_are_not(dim):
+    x = normal(0, 400, dim)
+    noise = 1e-8 * normal(1, 400, dim)
+    told = near_copies(x[:200], torch.cat([x[200:], x[:6] + noise[:6]])[-256:])
+    assert told is not None and told.startswith("6 of 206")
+    heavy = x / normal(2, 400, 1)  # Cauchy
+    narrow = torch.where(normal(3, 400, 1) > 0, x, 1e-9 * x)  # spreads of different size are no copies
+    symbols = (2 * x).round()
+    for law in (x, heavy, narrow, symbols, torch.cat([x, x], 1), torch.cat([symbols[:, :1], x[:, :1]], 1)):
+        assert near_copies(law[:200], law[200:]) is None
 
 
 def test_standard_coordinates_have_the_slope_they_state():
