@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,9 +11,17 @@ from torch import Tensor
 
 from infotherm.core.estimate import Estimate
 from infotherm.estimators.base import paired_samples, require_varying
-from infotherm.estimators.diagnostics import Problem, Terms, coincidence, diagnosed, in_normal_scores, near_normal
+from infotherm.estimators.diagnostics import (
+    TOLERATED_REPEATS,
+    Problem,
+    Terms,
+    coincidence,
+    diagnosed,
+    in_normal_scores,
+    near_normal,
+)
 from infotherm.estimators.nearest import count_closer, nearest, neighbour_counts
-from infotherm.estimators.neighbours import blocks_of, checked_neighbours, digamma, psi
+from infotherm.estimators.neighbours import blocks_of, checked_neighbours, digamma, psi, witnesses
 from infotherm.estimators.tags import Tags
 
 # counts in one continuous space follow the distance of the neighbour more closely than those in two: measured, the
@@ -139,7 +148,7 @@ class MixedKSG:
         matrices = paired_samples(x=x, y=y, given=given, least=checked_neighbours(self.k) + 1)
         for matrix, name in zip(matrices, ("x", "y", "given"), strict=False):
             require_varying(matrix, name)
-        scores, _ = in_normal_scores(matrices) if self.diagnose else ([], 0.0)
+        scores, repeats = in_normal_scores(matrices) if self.diagnose else ([], 0.0)
         dim = sum(m.shape[1] for m in matrices)
         problem = Problem(
             "MixedKSG",
@@ -149,6 +158,8 @@ class MixedKSG:
             dim,
             other_coordinates=None if near_normal(matrices, scores) else lambda: (scores, 0.0),
             ceiling=psi(len(matrices[0])) - psi(self.k),
+            # normal scores of a few values are not normal
+            witnesses=lambda: witnesses(_mixed_terms, self.k, matrices, scores if repeats < TOLERATED_REPEATS else []),
         )
         return diagnosed(problem, diagnose=self.diagnose)
 
@@ -168,9 +179,47 @@ def _mixed_terms(k: int, *matrices: Tensor) -> Terms:
     digammas = [digamma(count) for count in counts]
     outer = digammas[0] + digammas[1]  # first these two: exchanging x and y changes no bit
     last = psi(len(joint)) if len(counts) == 2 else digammas[2]
-    noise = torch.where(_repeated(matrices[0]) | _repeated(matrices[1]), NOISE_BESIDE_LABELS, 1.0)
+    values = digamma(inner) - (outer - last)
+    repeated = [_repeated(matrix) for matrix in matrices]
+    noise = torch.where(repeated[0] | repeated[1], NOISE_BESIDE_LABELS, 1.0)
     noise[atoms.cpu()] = 0.0
-    return Terms(digamma(inner) - (outer - last), noisy=float(noise.mean()))
+    discrete = torch.stack(repeated).all(0)
+    variance = sum(
+        variance_of_rare_labels(values, matrix)
+        for matrix, own in zip(matrices[:2], repeated, strict=False)
+        if own.double().mean() > 0.5
+    )
+    if bool(discrete.all()):
+        variance += _variance_of_tables(len(joint), inner, counts)
+    sparse = discrete.clone()
+    sparse[atoms.cpu()] = False
+    share = float(sparse.double().mean())
+    concern = f"{share:.0%} of the samples are discrete, but fewer than {k} others equal them" if share > 0.05 else ""
+    return Terms(values, concern, noisy=float(noise.mean()), variance=float(variance))
+
+
+def _variance_of_tables(n: int, cells: Tensor, counts: Sequence[Tensor]) -> float:
+    """What the spread of the terms leaves out when all data are discrete.
+
+    At independence 2 N I is chi-square with f degrees of freedom, of variance 2 f, and skewed where f is small. And a
+    combination that did not occur may have a probability of 1 / N, which moves the number by log(N) / N.
+    """
+    joint, x, y, *z = (float((1 / count.double()).sum()) for count in (cells, *counts))
+    freedom = max(0.0, joint - x - y + (z[0] if z else 1.0))
+    unseen = psi(n) ** 2 if x * y > 1.001 * joint * (z[0] if z else 1.0) else 0.0
+    return ((freedom + 3) / 2 * (freedom > 0) + unseen) / n**2
+
+
+def variance_of_rare_labels(values: Tensor, labels: Tensor) -> float:
+    """What the spread of the terms leaves out when some labels are rare.
+
+    The number of times that a label occurs is a Poisson number; its variance is estimated to be small just when the
+    label occurs less often than it should. As if every label had occurred twice more, this is made good.
+    """
+    _, label = labels.unique(dim=0, return_inverse=True)
+    sizes = torch.bincount(label)
+    means = torch.bincount(label, weights=values) / sizes
+    return 2 * float((means - values.mean()).square().sum()) / len(values) ** 2
 
 
 def _repeated(x: Tensor) -> Tensor:
@@ -215,4 +264,4 @@ def _label_terms(k: int, labels: Tensor, samples: Tensor) -> Terms:
     values = torch.where(single, 0.0, values)
     alone = int(single.sum())
     concern = f"{alone} of {n} samples have a label that occurs once" if alone else coincidence(radii)
-    return Terms(values, concern, noisy=NOISE_BESIDE_LABELS)
+    return Terms(values, concern, noisy=NOISE_BESIDE_LABELS, variance=variance_of_rare_labels(values, labels))

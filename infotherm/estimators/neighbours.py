@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from infotherm.core.estimate import Estimate
 from infotherm.estimators.base import paired_samples, require_independent, require_varying
 from infotherm.estimators.diagnostics import Problem, Terms, coincidence, diagnosed, in_normal_scores, near_normal
+from infotherm.estimators.gaussian import gaussian_terms, mardia_p_value
 from infotherm.estimators.nearest import count_closer, nearest, neighbour_counts
 from infotherm.estimators.tags import Tags
 
@@ -145,14 +147,43 @@ class KSG:
         dim = sum(m.shape[1] for m in matrices)
         problem = Problem(
             "KSG",
-            _second_terms if self.variant == 2 else _first_terms,
+            self._terms,
             self.k,
             matrices,
             dim,
             other_coordinates=None if near_normal(matrices, scores) else lambda: (scores, 0.0),
             ceiling=psi(len(matrices[0])) - psi(self.k),
+            witnesses=lambda: witnesses(self._terms, self.k, matrices, scores),
         )
         return diagnosed(problem, diagnose=self.diagnose, repeats=repeats)
+
+    @property
+    def _terms(self) -> Callable[..., Terms]:
+        return _second_terms if self.variant == 2 else _first_terms
+
+
+def witnesses(
+    terms: Callable[..., Terms], k: int, matrices: Sequence[Tensor], scores: Sequence[Tensor]
+) -> list[tuple[Tensor, str]]:
+    """Numbers that an information is not below: neighbourhoods of no other shape, and no Gaussian law, may show more.
+
+    - Neighbourhoods 8 times narrower in x, or in y, lose less of an information that is fine in one of them.
+    - With normal scores, I(x; y) >= h(y) - (1/2) log det(2 pi e S), S the covariance of what linear regression on x
+      leaves of y. That is the number of the Gaussian law of the same covariance where x or y is one coordinate, and
+      nearly so elsewhere; the conditional number may be smaller, so there the scores must look Gaussian.
+    """
+    found = []
+    if len(matrices) == 2:
+        x, y = matrices
+        found = [
+            (terms(k, *stretched).values, f"with {name} stretched 8 times it")
+            for stretched, name in (((8 * x, y), "x"), ((x, 8 * y), "y"))
+        ]
+    joint = torch.cat(list(scores), 1) if scores else matrices[0][:0]
+    if len(joint) > 2 * joint.shape[1] and (len(matrices) == 2 or mardia_p_value(joint) > 0.05):
+        with suppress(ValueError):  # of dependent coordinates
+            found.append((gaussian_terms(scores), "the Gaussian law of the same rank correlations"))
+    return found
 
 
 def blocks_of(matrices: Sequence[Tensor]) -> tuple[Tensor, list[list[int]]]:
