@@ -198,7 +198,7 @@ def score_blocks(critic: GaussianStart, pairs: Pairs, size: int) -> list[Tensor]
     ]
 
 
-def clipped_scorescore_blocks(critic: GaussianStart, pairs: Pairs, size: int, others: Tensor) -> list[Tensor]:
+def clipped_score_blocks(critic: GaussianStart, pairs: Pairs, size: int, others: Tensor) -> list[Tensor]:
     """Blocks of scores relative to the log of the mean exp score of their x with the y of `others`, cut off below at
     -log K and above at 2 log K.
 
