@@ -285,7 +285,9 @@ def estimate(
     every: Annotated[
         bool, typer.Option("--all", help="Every method that suits the columns and trains no network.")
     ] = False,
-    neighbours: Annotated[int, typer.Option("--neighbours", "-k", help="Of the nearest-neighbour estimators.")] = 3,
+    neighbours: Annotated[
+        int, typer.Option("--neighbours", "-k", min=1, help="Of the nearest-neighbour estimators.")
+    ] = 3,
     seed: Annotated[int, typer.Option(help="Of the methods that train a network.")] = 0,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw the columns and the numbers (.svg, .png, .pdf).", metavar="FILE")
@@ -296,6 +298,10 @@ def estimate(
 
     if every and method:
         raise ValueError("--all and --method cannot be given together")
+    if plot is not None:
+        from infotherm.report.estimates import require_format
+
+        require_format(plot)  # before minutes are spent
     methods = "all" if every else method or None
     with _progress(after=2.0) as progress:
         found = estimate_file(
@@ -321,6 +327,8 @@ def estimate(
         from infotherm.report.estimates import write_plot
 
         console.print(f"plot: {escape(str(write_plot(found, plot)))}", soft_wrap=True)
+    if all(row.estimate is None for row in found.rows):
+        raise ValueError("no number could be computed; the notes say why")
 
 
 def _number(estimate: Any) -> str:

@@ -204,6 +204,18 @@ def test_a_plot_of_an_unknown_format_is_one_line(call, table):
     assert code == 2 and errors.startswith("error: ") and "docx" in errors and errors.count("\n") == 1
 
 
+def test_the_name_of_a_plot_needs_an_ending(call, table):
+    code, printed, errors = call("estimate", table, "--x", "a", "--plot", "plot")
+    assert code == 2 and "must end in one of" in errors and printed == ""
+
+
+def test_no_number_at_all_is_an_error(call, tmp_path):
+    (tmp_path / "one.csv").write_text("a\n1\n")
+    code, printed, errors = call("estimate", "one.csv", "--x", "a")
+    assert code == 2 and "at least 2 samples" in printed and errors.startswith("error: no number")
+    assert call("estimate", "one.csv", "--x", "a", "-k", "0")[0] == 2
+
+
 def test_an_unknown_column_is_one_line(call, table):
     code, _, errors = call("estimate", table, "--x", "aa")
     assert code == 2 and errors.startswith("error: ") and "aa" in errors and errors.count("\n") == 1

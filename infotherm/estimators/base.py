@@ -35,14 +35,17 @@ def as_samples(x: Any, name: str, *, least: int = 2) -> Tensor:
 
 
 def paired_samples(*, least: int = 2, **named: Any) -> list[Tensor]:
-    """Matrices of equally many samples; None entries are left out.
+    """Matrices of equally many samples; None entries are left out, except the first.
 
     Raises
     ------
     ValueError
         When the numbers of samples differ (the message names both).
+    TypeError
+        When the first is None: another argument would be taken for it.
     """
-    matrices = {name: as_samples(x, name, least=least) for name, x in named.items() if x is not None}
+    needed = next(iter(named))
+    matrices = {name: as_samples(x, name, least=least) for name, x in named.items() if x is not None or name == needed}
     (first, reference), *others = matrices.items()
     for name, matrix in others:
         if len(matrix) != len(reference):
@@ -69,9 +72,12 @@ def require_independent(x: Tensor, name: str) -> None:
     Raises
     ------
     ValueError
-        When the standardised samples are of lower rank, up to 1e-12 of their size or the rounding of the samples.
+        When the standardised samples are of lower rank, up to 1e-12 of their size or the rounding of the samples; when
+        sums of samples overflow.
     """
     centred = x - x.mean(0)
+    if not bool(centred.isfinite().all()):
+        raise ValueError(f"{name} must be in units in which sums do not overflow; got up to {float(x.abs().max()):.3g}")
     centred = centred / centred.abs().amax(0)
     values = torch.linalg.svdvals(centred / centred.square().mean(0).sqrt())
     if len(x) > x.shape[1] and bool(values[-1] <= 1e-12 * values[0]):

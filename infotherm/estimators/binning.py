@@ -149,7 +149,9 @@ class Binning:
             raise ValueError("given needs y: the conditional quantity is I(x; y | given)")
         if y is not None and self.differential:
             raise ValueError("differential speaks of an entropy: information has no volumes; leave it out")
-        named = {name: data for name, data in zip(_ARGUMENTS, (x, y, given), strict=True) if data is not None}
+        named = {
+            name: data for name, data in zip(_ARGUMENTS, (x, y, given), strict=True) if data is not None or name == "x"
+        }
         named = {name: as_labels(data, name) if self._bins(name) == LABELS else data for name, data in named.items()}
         samples = dict(zip(named, paired_samples(least=2, **named), strict=True))
         if self.differential:

@@ -61,7 +61,10 @@ class FileEstimates:
         """How many rows were dropped and why, in words."""
         if not self.table.dropped:
             return f"{self.n} rows used, none dropped"
-        reasons = "; ".join(f"{count} for a {reason}" for reason, count in self.table.dropped.items())
+        reasons = "; ".join(
+            f"{count} for {'an' if reason.startswith('infinite') else 'a'} {reason}"
+            for reason, count in self.table.dropped.items()
+        )
         return f"{self.n} of {self.table.rows_read} rows used; dropped: {reasons}"
 
     def to_xarray(self) -> xarray.Dataset:
@@ -115,7 +118,8 @@ def estimate_file(
         Neighbour of the nearest-neighbour estimators.
     methods
         Names from `infotherm.estimators.methods.METHODS`, computed whatever the columns look like; "all" that suit the
-        columns and train no network; or None, the few that suit them best.
+        columns and train no network (those whose time grows with the square of N only up to 5000 rows; a row says so);
+        or None, the few that suit them best.
     seed
         Of the estimators that train a network.
     progress
@@ -166,7 +170,10 @@ def estimate_file(
         quantity = _quantity(groups, request, name)
         if progress is not None:
             progress(done, len(plan), f"{quantity} {name}")
-        rows.append(_row(quantity, replace(request, progress=_within(progress, quantity)), name))
+        if methods == "all" and (note := METHODS[name].too_slow(request.n, name)):
+            rows.append(Row(quantity, METHODS[name].title(request), None, note))
+        else:
+            rows.append(_row(quantity, replace(request, progress=_within(progress, quantity)), name))
     remarks = tuple(_remarks(table, [*x, *y, *given]))
     return FileEstimates(Path(path), x, y, given, tuple(rows), table, remarks)
 

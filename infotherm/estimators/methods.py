@@ -17,6 +17,7 @@ Progress = Callable[[int, int, str], None]
 
 _SAMPLES_PER_CELL = 10
 _MOST_BINS = 50
+_MOST_OF_QUADRATIC = 5000
 _MOST_LABELS = 100
 _SAMPLES_PER_LABEL = 10
 
@@ -38,6 +39,11 @@ class Request:
     def quantity(self) -> str:
         """Entropy, mutual information or conditional mutual information."""
         return (ENTROPY, INFORMATION, CONDITIONAL)[len(self.blocks) - 1]
+
+    @property
+    def n(self) -> int:
+        """The number of samples."""
+        return len(self.blocks[0])
 
     def all_are(self, sort: str) -> bool:
         """Whether every block is of this sort."""
@@ -62,6 +68,8 @@ class Method:
         Whether it is among the few that are computed when none is named.
     trained
         Whether it trains a network: only on demand.
+    quadratic
+        Whether its time grows with the square of the number of samples: for many of them only on demand.
     """
 
     quantities: tuple[str, ...]
@@ -70,6 +78,13 @@ class Method:
     title: Callable[[Request], str]
     preferred: Callable[[Request], bool] = lambda request: False
     trained: bool = False
+    quadratic: bool = False
+
+    def too_slow(self, n: int, name: str) -> str:
+        """Why it is left out among all methods for this many samples, or nothing."""
+        if not self.quadratic or n <= _MOST_OF_QUADRATIC:
+            return ""
+        return f"left out: its time grows with the square of N, here {n}; --method {name} computes it"
 
 
 def sort_of(block: np.ndarray) -> str:
@@ -105,7 +120,7 @@ def chosen(methods: str | Sequence[str] | None, request: Request) -> list[str]:
     names = [methods] if isinstance(methods, str) else list(methods)
     for name in names:
         if name not in METHODS:
-            near = get_close_matches(name, METHODS, n=1)
+            near = [_METHOD_OF[name.lower()]] if name.lower() in _METHOD_OF else get_close_matches(name, METHODS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(METHODS)}"
             raise ValueError(f"no method is called {name!r}; {hint}")
     return [name for name in dict.fromkeys(names) if request.quantity in METHODS[name].quantities]
@@ -198,12 +213,12 @@ def _arguments(blocks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | N
 
 def _standardised(block: np.ndarray) -> tuple[np.ndarray, float]:
     """Columns of unit variance and zero mean, and the sum of the logarithms of their scales."""
+    if len(block) < 2:
+        raise ValueError(f"at least 2 samples are needed; got {len(block)}")
     low, high = block.min(axis=0), block.max(axis=0)
     constant = np.flatnonzero(low == high)
     if len(constant):
-        raise ValueError(
-            f"a column must vary; number {constant[0]} of this block is constant ({block[0, constant[0]]})"
-        )
+        raise ValueError(f"every column must vary; coordinate {constant[0]} is constant ({block[0, constant[0]]})")
     unit = block / np.maximum(abs(low), abs(high))  # squares of very small or large numbers are no numbers
     scale = unit.std(axis=0)
     log_scale = float(np.log(scale).sum() + np.log(np.maximum(abs(low), abs(high))).sum())
@@ -227,7 +242,7 @@ METHODS: dict[str, Method] = {
         lambda request: "KozachenkoLeonenko" if request.quantity == ENTROPY else "KSG",
         preferred=lambda request: True,
     ),
-    "kernel": Method(QUANTITIES[:3], _without_labels, _kernel, lambda request: "KernelDensity"),
+    "kernel": Method(QUANTITIES[:3], _without_labels, _kernel, lambda request: "KernelDensity", quadratic=True),
     "binning": Method(
         QUANTITIES[:3],
         lambda request: request.quantity != ENTROPY or BOTH not in request.sorts,
@@ -248,4 +263,15 @@ METHODS: dict[str, Method] = {
     "nwj": _trained("NWJ"),
     "mine": _trained("MINE"),
     "donsker-varadhan": _trained("DonskerVaradhan"),
+}
+
+# names of the classes, as the results show them, are understood in hints
+_METHOD_OF = {
+    "gaussianplugin": "gaussian",
+    "ksg": "neighbours",
+    "kozachenkoleonenko": "neighbours",
+    "kerneldensity": "kernel",
+    "discretecontinuous": "mixed",
+    "mixedksg": "mixed",
+    "donskervaradhan": "donsker-varadhan",
 }

@@ -17,6 +17,8 @@ from infotherm.estimators.nearest import nearest
 from infotherm.estimators.neighbours import checked_neighbours, on_equal_scales, unequal_scales
 from infotherm.estimators.tags import Tags
 
+_TOLERATED_FAR = 0.01  # share of samples of p beyond the reach of those of q
+
 
 @dataclass(frozen=True)
 class NeighbourKL:
@@ -31,7 +33,8 @@ class NeighbourKL:
 
     The bias is extrapolated as (k / N)^(1 / (d + 1)) from disjoint parts of both samples (slow, because of the tails);
     with the distance from the number for coordinates on equal scales it makes the `error`. Where q has no density on
-    part of p the divergence is infinite, and the number grows with M without limit.
+    part of p the divergence is infinite, and the number grows with M without limit. Where more than one in a hundred
+    samples of p are farther from those of q than these extend, the tails of q decide, which no sample shows: "unknown".
 
     Parameters
     ----------
@@ -102,4 +105,7 @@ def _divergence_terms(k: int, x: Tensor, y: Tensor) -> Terms:
     influence = torch.bincount(other.indices.flatten(), minlength=m).to(values) * (m / (n * k))
     shared = int((other.distances[:, 0] == 0).sum())
     concern = f"{shared} of {n} samples of x are also samples of y: the samples must be independent" if shared else ""
+    far = int((other.distances[:, 0] > (y.amax(0) - y.amin(0)).max()).sum())
+    if far > _TOLERATED_FAR * n:
+        concern = f"{far} of {n} samples of x are farther from y than y extends: its density there is not seen"
     return Terms(values, concern or coincidence(own), variance=float(influence.var()) / m)

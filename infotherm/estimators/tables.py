@@ -142,7 +142,7 @@ def _numbered(array: np.ndarray) -> dict[str, np.ndarray]:
         return {name: array[name] for name in array.dtype.names}
     if array.ndim not in (1, 2):
         raise ValueError(f"an array of shape (N,) or (N, D) is needed; got {array.shape}")
-    return {str(i): column for i, column in enumerate(array.reshape(len(array), -1).T)}
+    return {str(i): column for i, column in enumerate((array[:, None] if array.ndim == 1 else array).T)}
 
 
 def _read_netcdf(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:

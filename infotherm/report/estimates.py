@@ -71,6 +71,21 @@ def plot_columns(found: FileEstimates, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def require_format(path: str | Path) -> None:
+    """Refuse a file name that does not end in a format which matplotlib writes.
+
+    Raises
+    ------
+    ValueError
+        Naming the formats.
+    """
+    from matplotlib.figure import Figure
+
+    known = Figure().canvas.get_supported_filetypes()
+    if (ending := Path(path).suffix.removeprefix(".").lower()) not in known:
+        raise ValueError(f"{path}: the name of a plot must end in one of {', '.join(sorted(known))}; got {ending!r}")
+
+
 def write_plot(found: FileEstimates, path: str | Path) -> Path:
     """Columns and numbers side by side, in the format that the file's name says (.svg, .png, .pdf).
 
@@ -81,6 +96,7 @@ def write_plot(found: FileEstimates, path: str | Path) -> Path:
     """
     from matplotlib.figure import Figure
 
+    require_format(path)
     figure = Figure(figsize=(11, max(3.2, 0.4 * len(found.rows) + 1.2)), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.5])
     plot_columns(found, ax=left)

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from infotherm.estimators.base import as_samples, paired_samples, require_varying, stream_of_samples
+from infotherm.estimators.base import (
+    as_samples,
+    paired_samples,
+    require_independent,
+    require_varying,
+    stream_of_samples,
+)
 
 
 def test_vectors_are_one_coordinate_and_everything_is_float64():
@@ -40,3 +46,14 @@ def test_constant_coordinates_are_named():
 def test_the_same_data_are_the_same_stream():
     x = torch.ones(3, 1)
     assert stream_of_samples(x) == stream_of_samples(x.clone()) != stream_of_samples(x + 1)
+
+
+def test_the_first_argument_cannot_be_left_out():
+    """Else y would be taken for x, and its entropy returned as an information."""
+    with pytest.raises(TypeError, match="x must hold real numbers; got NoneType"):
+        paired_samples(x=None, y=np.ones(3))
+
+
+def test_sums_that_overflow_are_refused_in_words():
+    with pytest.raises(ValueError, match=r"x must be in units in which sums do not overflow; got up to 1.7e\+308"):
+        require_independent(torch.tensor([[1.7e308], [1.6e308], [1.5e308]], dtype=torch.float64), "x")

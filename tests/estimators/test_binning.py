@@ -353,3 +353,8 @@ def test_on_an_accelerator(estimator):
     host, device = estimator.estimate(x, y), estimator.estimate(x.cuda(), y.cuda())
     assert device.value.is_cuda and float(device) == pytest.approx(float(host), abs=1e-12)
     assert float(device.stderr) == pytest.approx(float(host.stderr), rel=1e-9)
+
+
+def test_x_cannot_be_left_out():
+    with pytest.raises(TypeError, match="x must hold real numbers"):
+        Binning(4).estimate(None, [1.0, 2.0, 3.0])

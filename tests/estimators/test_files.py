@@ -212,3 +212,27 @@ def test_too_few_rows_for_bins(path):
 def test_what_is_read_as_labels(column, sort):
     assert sort_of(column[:, None]) == sort
     assert sort_of(np.stack([column, np.arange(len(column))], 1)) == ("both" if sort == "labels" else sort)
+
+
+def test_infinite_values_in_words(tmp_path):
+    (tmp_path / "t.csv").write_text("a\n1\ninf\n2\n3\n5\n")
+    sentence = estimate_file(tmp_path / "t.csv", ["a"]).dropped_sentence()
+    assert sentence == "4 of 5 rows used; dropped: 1 for an infinite value in a"
+
+
+def test_all_leaves_out_what_would_take_hours_and_says_so(tmp_path):
+    np.save(tmp_path / "many.npy", np.random.default_rng(0).normal(size=5001))
+    row = by_name(estimate_file(tmp_path / "many.npy", ["0"], methods="all"))["h(0)", "KernelDensity"]
+    assert row.estimate is None and row.note.startswith("left out") and "--method kernel" in row.note
+
+
+def test_one_row_is_too_few(tmp_path):
+    np.save(tmp_path / "one.npy", np.ones((1, 1)))
+    rows = estimate_file(tmp_path / "one.npy", ["0"]).rows
+    assert all(row.estimate is None and "at least 2 samples" in row.note for row in rows)
+
+
+@pytest.mark.parametrize("shown, name", [("KSG", "neighbours"), ("DiscreteContinuous", "mixed")])
+def test_the_names_that_results_show_are_understood(path, shown, name):
+    with pytest.raises(ValueError, match=f"did you mean {name}"):
+        estimate_file(path, ["0"], ["1"], methods=[shown])

@@ -101,3 +101,11 @@ def test_intervals_cover(n, m, dim):
     estimates = [NeighbourKL().estimate(*shifted(seed, n, m, dim)) for seed in range(200)]
     intervals = [estimate.interval(0.95) for estimate in estimates if estimate.kind == "estimate"]
     assert len(intervals) > 180 and 0.90 <= np.mean([bool(low <= truth <= high) for low, high in intervals]) <= 0.995
+
+
+@pytest.mark.parametrize("shift", [100.0, 1e8])
+def test_samples_beyond_the_reach_of_the_others_are_not_trusted(shift):
+    """The truth is shift^2 / 2; distances can only tell log(shift)."""
+    x, y = shifted(3, 500, 500, 2, shift)
+    with pytest.warns(UserWarning, match="500 of 500 samples of x are farther from y than y extends"):
+        assert NeighbourKL().estimate(x, y).kind == "unknown"

@@ -156,3 +156,8 @@ def test_a_missing_package_is_named(folder, monkeypatch, name, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ValueError, match=f"pip install {package}"):
         read_table(folder / name, ["a"])
+
+
+def test_a_matrix_of_no_rows_has_columns(tmp_path):
+    np.save(tmp_path / "none.npy", np.zeros((0, 2)))
+    assert len(read_table(tmp_path / "none.npy", ["1"]).columns["1"]) == 0

@@ -131,3 +131,9 @@ def test_the_flag_says_gaussian_where_it_is():
         columns = np.concatenate([a.numpy() for a in tasks.get(name).sample(2000, generator=3)], axis=1)
         scaled = (columns - columns.mean(0)) / columns.std(0)
         assert np.all(np.abs((scaled**4).mean(0) - 3) < LARGE * (96 / 2000) ** 0.5), name
+
+
+@pytest.mark.parametrize("n", [0, 2.5, True, "a", None])
+def test_sizes_are_named(n):
+    with pytest.raises(ValueError, match="n must be a whole number of at least 1; got"):
+        tasks.get("gaussian-1x1-0.5").sample(n)

@@ -124,3 +124,8 @@ def test_labels_decide(name, rho):
     given = stats.norm.logpdf(y, r * x, np.sqrt(1 - r**2)) - stats.norm.logpdf(y)
     assert abs(given.mean() - float(task.truth)) < LARGE * given.std() / math.sqrt(20_000)
     assert special.entr(1) == 0 and np.mean(-np.log(1 - rho**2) / 2) == pytest.approx(float(task.truth), abs=1e-14)
+
+
+def test_tables_are_not_rounded_to_single_precision():
+    table = conditional.parity_table(0.1)
+    assert table[0, 0, 0].item() == 0.9 / 4 and table[0, 0, 1].item() == 0.1 / 4

@@ -70,7 +70,7 @@ def parity_table(error: float) -> Tensor:
     table = torch.empty(2, 2, 2, dtype=torch.float64)
     for x in range(2):
         for y in range(2):
-            table[x, y] = torch.tensor([1 - error, error] if x == y else [error, 1 - error]) / 4
+            table[x, y] = torch.tensor([1 - error, error] if x == y else [error, 1 - error], dtype=torch.float64) / 4
     return table
 
 

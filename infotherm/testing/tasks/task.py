@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import torch
@@ -124,8 +125,8 @@ class Task:
         if len(sizes) != (2 if self.quantity == "kl" else 1):
             wanted = "a number or a pair" if self.quantity == "kl" else "one number"
             raise ValueError(f"n must be {wanted} for {self.quantity}; got {n}")
-        if any(isinstance(size, bool) or int(size) != size or size < 1 for size in sizes):
-            raise ValueError(f"n must be at least 1; got {n}")
+        if any(isinstance(size, bool) or not isinstance(size, Real) or int(size) != size or size < 1 for size in sizes):
+            raise ValueError(f"n must be a whole number of at least 1; got {n!r}")
         return tuple(int(size) for size in sizes)
 
 
