@@ -41,8 +41,9 @@ def get(name: str) -> Law:
     """
     known = registered()
     if name not in known:
-        near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.3) or sorted(known)
-        raise UnknownLaw(f"no law is called {name!r}; the nearest are {', '.join(near)}")
+        near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.3)
+        hint = f"the nearest are {', '.join(near)}" if near else "infotherm.testing.laws.names() lists them"
+        raise UnknownLaw(f"no law is called {name!r}; {hint}")
     return known[name]
 
 

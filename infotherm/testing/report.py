@@ -82,6 +82,11 @@ class Report:
         raise KeyError(f"the report has no law {law!r}; it has {', '.join(result.law for result in self.results)}")
 
     @property
+    def worst_first(self) -> tuple[LawResult, ...]:
+        """The results with the broken laws before the others, for reading."""
+        return tuple(sorted(self.results, key=lambda result: result.status != "failed"))
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many laws came out how."""
         return {status: sum(result.status == status for result in self.results) for status in STATUSES}
@@ -99,7 +104,7 @@ class Report:
             f"budget {self.budget}, seed {self.seed}, false-alarm level {self.level:g}",
         ]
         width = max((len(result.law) for result in self.results), default=0)
-        for result in self.results:
+        for result in self.worst_first:
             head = f"  {result.status:8}  {result.law:{width}}  "
             body = " ".join(result.reason.split())
             if result.status in ("failed", "expected"):
