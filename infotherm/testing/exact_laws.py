@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from infotherm.estimators.tags import QUANTITIES
-from infotherm.testing.lattice import Samples, evidence, few_calls, same_number, samples
-from infotherm.testing.law import Skipped, Trial, law
+from infotherm.testing.lattice import TOLERANCE, Samples, evidence, few_calls, same_number, samples
+from infotherm.testing.law import Broken, Skipped, Trial, law
 from infotherm.testing.subject import Subject
 
 _INFORMATION = ("mutual_information", "conditional_mutual_information")
@@ -61,6 +61,22 @@ def symmetry(subject: Subject, trial: Trial) -> str:
 
 
 @law(
+    "asymmetry",
+    statement="D(p || q) and D(q || p) are different numbers",
+    source="Kullback and Leibler, Ann. Math. Stat. 22, 79 (1951), section 2: their sum is another quantity",
+    sort="exact",
+    quantities=("kl",),
+)
+def asymmetry(subject: Subject, trial: Trial) -> str:
+    """Samples of a law and of a wider one beside it, exchanged."""
+    x, y = samples(subject, trial).arrays
+    first, second = subject.value(x, y), subject.value(y, x)
+    if abs(first - second) <= TOLERANCE * max(1.0, abs(first)):
+        raise Broken(f"{first:.9g} nat, and again with the samples of p and q exchanged")
+    return f"{first:.4g} nat, {second:.4g} with the samples of p and q exchanged"
+
+
+@law(
     "row-permutation",
     statement="the order of the samples does not matter (of p and of q separately for a KL divergence)",
     source=_EXCHANGEABLE,
@@ -98,27 +114,23 @@ def row_permutation(subject: Subject, trial: Trial) -> str:
     quantities=QUANTITIES,
 )
 def coordinate_permutation(subject: Subject, trial: Trial) -> str:
-    """The coordinates of x in reverse order, or of both others beside noise (of both arguments for a KL divergence)."""
+    """The coordinates of each argument in reverse order (both for a KL divergence), single ones beside noise."""
     if subject.tags.trains:
         raise Skipped("a trained estimator begins from weights that belong to certain coordinates")
     data = samples(subject, trial)
-    if data.dimensions < 2:
+    if subject.tags.most_dimensions == 1 or any(data.labels) and not all(data.labels):
         raise Skipped("its arguments have one coordinate")
-    flipped = tuple(
-        np.ascontiguousarray(array[:, ::-1]) if index == 0 or subject.quantity == "kl" else array
-        for index, array in enumerate(data.arrays)
+    noise = samples(subject, trial, purpose="others").arrays
+    wide = tuple(
+        np.concatenate([own, other], axis=1) if own.shape[1] == 1 else own
+        for own, other in zip(data.arrays, noise, strict=True)
     )
-    differences = [same_number(subject, data.arrays, flipped, "coordinates of x in reverse order")]
-    if subject.quantity in _INFORMATION and not any(data.labels) and not few_calls(subject, trial):
-        noise = samples(subject, trial, purpose="others").arrays
-        wide = [
-            np.concatenate([own, other], axis=1) if index else own
-            for index, (own, other) in enumerate(zip(data.arrays, noise, strict=True))
-        ]
-        for index in range(1, len(wide)):
-            turned = [np.ascontiguousarray(array[:, ::-1]) if i == index else array for i, array in enumerate(wide)]
-            words = f"coordinates of {('x', 'y', 'z')[index]} in reverse order"
-            differences.append(same_number(subject, tuple(wide), tuple(turned), words))
+    turned = [tuple(range(2))] if subject.quantity == "kl" else [(index,) for index in range(len(wide))]
+    differences = []
+    for which in turned:
+        flipped = tuple(np.ascontiguousarray(array[:, ::-1]) if i in which else array for i, array in enumerate(wide))
+        words = f"coordinates of {' and '.join('xyz'[i] for i in which)} in reverse order"
+        differences.append(same_number(subject, wide, flipped, words))
     return evidence(differences, "the number")
 
 
@@ -174,8 +186,8 @@ def reflection(subject: Subject, trial: Trial) -> str:
     quantities=_RELATIVE,
 )
 def common_scale(subject: Subject, trial: Trial) -> str:
-    """All coordinates times 2^10, 2^-10 and 1000."""
-    return _tried(subject, trial, "common-scale", _scaled)
+    """All coordinates times 2^10, 2^-10 and 1000; times 1/10, which rounds."""
+    return _scaled_numbers(subject, trial)
 
 
 @law(
@@ -186,8 +198,22 @@ def common_scale(subject: Subject, trial: Trial) -> str:
     quantities=("entropy",),
 )
 def entropy_scale(subject: Subject, trial: Trial) -> str:
-    """All coordinates times 2^10, 2^-10 and 1000: units other than nats show here."""
-    return _tried(subject, trial, "common-scale", _scaled)
+    """All coordinates times 2^10, 2^-10 and 1000; times 1/10, which rounds. Units other than nats show here."""
+    return _scaled_numbers(subject, trial)
+
+
+def _scaled_numbers(subject: Subject, trial: Trial) -> str:
+    said = _tried(subject, trial, "common-scale", _scaled)
+    if few_calls(subject, trial):
+        return said
+    # off the grid no two distances are alike: rounding leaves their order, and with it all counts, as they are
+    data = samples(subject, trial)
+    random = np.random.default_rng(trial.seed % 2**32)
+    plain = data.map(lambda i, a: a + 2.0**-20 * random.normal(size=a.shape))
+    tenth = tuple(a if label else 0.1 * a for a, label in zip(plain, data.labels, strict=True))
+    added = -data.dimensions * math.log(10) if subject.quantity == "entropy" else 0.0
+    same_number(subject, plain, tenth, "factor 0.1", shift=added)
+    return said
 
 
 def _scaled(data: Samples) -> Iterator[Variant]:

@@ -24,11 +24,11 @@ _REFERENCES = {
     ),
     _MI: (
         "gaussian-1x1-0.5", "gaussian-2x2-1.0", "gaussian-1x3-0.5", "uniform-noise-0.5", "normal-cdf-gaussian-1x1",
-        "symmetric-channel-4-0.3", "discrete-table-3x4", "bpsk-awgn-1", "shifted-uniform-5",
+        "gaussian-dense-2x2-0.5", "symmetric-channel-4-0.3", "discrete-table-3x4", "bpsk-awgn-1", "shifted-uniform-5",
     ),
     _CMI: (
-        "conditional-gaussian-partial-1x1x1-0.8", "conditional-gaussian-collider", "conditional-curved-driver-0.8",
-        "conditional-parity-0.1", "conditional-discrete-chain-ends",
+        "conditional-gaussian-partial-1x1x1-0.8", "conditional-gaussian-collider", "conditional-parity-0.1",
+        "conditional-discrete-chain-ends",
     ),
     "kl": ("kl-gaussian-shift", "kl-gaussian-narrower", "kl-gaussian-3", "kl-exponential-slower", "kl-labels"),
 }  # fmt: skip
@@ -94,6 +94,15 @@ def _exponential_and_uniform(n: int, generator: torch.Generator) -> tuple[np.nda
     return -np.log1p(-uniform(generator, n, 1)), uniform(generator, n, 1)
 
 
+def _within(n: int, m: int, generator: torch.Generator) -> tuple[np.ndarray, ...]:
+    return uniform(generator, n, 1), 2 * uniform(generator, m, 1) - 0.5
+
+
+def _curved(n: int, generator: torch.Generator) -> tuple[np.ndarray, ...]:
+    x, noise, z = (normal(generator, n, 1) for _ in range(3))
+    return x + 0.7 * z**2, 0.8 * x + 0.6 * noise + 0.7 * z**2, z
+
+
 def _aligned(n: int, generator: torch.Generator) -> tuple[np.ndarray, ...]:
     x = normal(generator, n, 2)
     return (np.stack([x[:, 0], 0.9 * x[:, 0] + math.sqrt(1 - 0.9**2) * x[:, 1]], axis=1),)
@@ -117,6 +126,13 @@ def references(subject: Subject) -> list[Task]:
         known.insert(
             2, situation("normals of correlation 0.9", "entropy", "continuous", (2,), truth, _aligned, gaussian=True)
         )
+    elif subject.quantity == _CMI:
+        truth = -0.5 * math.log(1 - 0.8**2)
+        known.insert(
+            2, situation("normals of correlation 0.8, moved by z^2", _CMI, "continuous", (1, 1, 1), truth, _curved)
+        )
+    elif subject.quantity == "kl":
+        known.insert(2, situation("uniform within a wider one", "kl", "continuous", (1, 1), math.log(2), _within))
     return fitting(subject, known)
 
 

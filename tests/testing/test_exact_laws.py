@@ -95,12 +95,17 @@ def reversed_order(x, y):
     return neighbour_kl(x, y) + 1e-3 * np.log(x.std())
 
 
+def both_ways(x, y):
+    return neighbour_kl(x, y) + neighbour_kl(y, x)
+
+
 def ordinal_labels(x, y):
     return counted_information(x, np.floor(y / 2))
 
 
 BROKEN = [
     ("symmetry", lopsided, "mutual_information", LINEAR),
+    ("asymmetry", both_ways, "kl", {}),
     ("row-permutation", ordered, "mutual_information", LINEAR),
     ("coordinate-permutation", first_coordinate, "mutual_information", LINEAR),
     ("shift", uncentred, "mutual_information", {}),
