@@ -17,7 +17,7 @@ from torch import Tensor
 from infotherm.estimators import max_norm_tiles
 
 # so few pairs are compared one with another sooner than anything is sorted (or compiled)
-_FEW_PAIRS = 1 << 14
+_FEW_PAIRS = 1 << 12
 _LARGEST = 2.0**1022 * 1.99  # differences of larger numbers could overflow
 _MOST_NEIGHBOURS = 256  # that are kept in order one by one: more are sorted at once
 

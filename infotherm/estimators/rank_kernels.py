@@ -252,7 +252,7 @@ def search_chunk(
     the queries themselves.
     """
     last = distances.shape[1] - 1
-    row = 0
+    row = np.int64(0)  # not a literal, for which the loops would be compiled once more
     while row < len(queries):
         filled, row = _gather(values, columns, queries, radii, row, rows)
         _mark(values, starts, coarse, prefixes, lead, columns, queries, rows, filled, radii, found, words)
@@ -286,7 +286,7 @@ def count_chunk(
     `columns` (d,) says which of the ranked coordinates these are.
     """
     few = _FEW * len(columns) // (_FEW // 4 + len(columns))
-    row = 0
+    row = np.int64(0)  # not a literal, for which the loops would be compiled once more
     while row < len(queries):
         filled, row = _gather(values, columns, queries, radii, row, rows)
         _mark(values, starts, coarse, prefixes, lead, columns, queries, rows, filled, radii, found, words)

@@ -72,7 +72,7 @@ def test_without_numba(monkeypatch):
 
 
 def test_few_pairs_need_nothing_compiled():
-    assert nearest._engine(tensor(0, 100, 3), None) is max_norm_tiles
+    assert nearest._engine(tensor(0, 60, 3), None) is max_norm_tiles
 
 
 def test_queries_count_points_at_their_own_place():
