@@ -245,7 +245,7 @@ def checked_quantity(quantity: Any) -> str:
     """
     name = _ALIASES.get(quantity, quantity)
     if name not in QUANTITIES:
-        near = difflib.get_close_matches(str(quantity), QUANTITIES, n=1)
+        near = difflib.get_close_matches(str(quantity).lower(), QUANTITIES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"quantity must be one of {', '.join(QUANTITIES)}; got {quantity!r}{hint}")
     return name

@@ -8,6 +8,7 @@ from typing import Any
 
 from infotherm.testing import laws as catalogue
 from infotherm.testing.adapters import as_subject
+from infotherm.testing.lattice import samples
 from infotherm.testing.law import Broken, Law, Skipped, Trial
 from infotherm.testing.report import LawResult, Report
 from infotherm.testing.subject import Subject
@@ -117,8 +118,25 @@ def try_law(law: Law, subject: Subject, trial: Trial) -> LawResult:
         except Broken as broken:
             status, reason = "failed", str(broken)
         except Exception as error:  # whatever a stranger's code raises is evidence
-            status, reason = "failed", f"{type(error).__name__}: {error}"
+            status, reason = "failed", f"{type(error).__name__}: {error}{_advice(subject, trial)}"
     return LawResult(law.name, status, reason, law.sort, law.statement, law.source)
+
+
+def _advice(subject: Subject, trial: Trial) -> str:
+    """What to declare where samples of two coordinates raise and those of one do not."""
+    if subject.tags.most_dimensions is not None:
+        return ""
+    narrow = replace(subject, tags=replace(subject.tags, most_dimensions=1))
+    worked = []
+    for each in (subject, narrow):
+        try:
+            each.value(*samples(each, trial).arrays)
+            worked.append(True)
+        except Exception:  # the law has its own
+            worked.append(False)
+    return (
+        " (of one coordinate it takes samples: tags={'most_dimensions': 1} says so)" if worked == [False, True] else ""
+    )
 
 
 def declared(result: LawResult, expected: Mapping[str, str]) -> LawResult:

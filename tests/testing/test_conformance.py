@@ -100,3 +100,16 @@ def test_refusals():
         check_estimator(KSG(), "entropy")
     with pytest.raises(TypeError, match="not its class: KSG"):
         check_estimator(KSG)
+
+
+def test_a_function_of_single_coordinates_is_told_how_to_say_so():
+    def narrow(x, y):
+        if x.shape[1] > 1:
+            raise ValueError("one coordinate only")
+        return float(x.mean() + y.mean())
+
+    (result,) = check_estimator(as_estimator(narrow), laws="result-form").results
+    assert result.reason == (
+        "ValueError: one coordinate only (of one coordinate it takes samples: tags={'most_dimensions': 1} says so)"
+    )
+    assert check_estimator(as_estimator(narrow, tags={"most_dimensions": 1}), laws="result-form").passed
