@@ -22,7 +22,9 @@ from infotherm.estimators.held_out import (
     copied_rows,
     lower_error,
     near_copies,
+    part_sizes,
     private_generator,
+    require_training_settings,
     split_rows,
 )
 from infotherm.estimators.tags import Tags
@@ -108,16 +110,9 @@ class DenoisingInformation:
     validation: float = 0.2
 
     def __post_init__(self) -> None:
-        for name, least in (("width", 1), ("depth", 1), ("steps", 0), ("batch_size", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}; got {getattr(self, name)}")
+        require_training_settings(self)
         if not 0 < self.largest_snr < math.inf:
             raise ValueError(f"largest_snr must be positive and finite; got {self.largest_snr}")
-        if not (self.held_out > 0 and self.validation > 0 and self.held_out + self.validation < 1):
-            raise ValueError(
-                "held_out and validation must be positive shares that leave some for training; "
-                f"got {self.held_out} and {self.validation}"
-            )
 
     def estimate(
         self,
@@ -186,10 +181,8 @@ class DenoisingInformation:
 
     def _entropy(self, x: Tensor, y: Tensor | None, rng: torch.Generator, progress: Progress | None) -> Estimate:
         """The upper bound of h(x), or of h(x | y)."""
-        n = len(x)
-        held_out, validation = round(self.held_out * n), round(self.validation * n)
         rows = x if y is None else torch.cat([x, y], 1)
-        train, chosen, fresh = split_rows(rows, [n - held_out - validation, validation, held_out], rng)
+        train, chosen, fresh = split_rows(rows, part_sizes(len(x), self.held_out, self.validation), rng)
         white, log_slope, told = _white_coordinates(x, y, train)
         network = Denoiser(
             x.shape[1],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,36 @@ _KNEE = 5.0
 _LABELS = 32  # values of a coordinate that are told apart one by one
 _PROBES, _NEIGHBOURS, _FEW_COPIES, _NEAR = 256, 8, 3, 1e-5  # of rows that look like copies with noise
 _FEW_REPEATS = 8.0  # atoms of a discrete law repeat more often than rows that were copied
+
+
+def require_training_settings(settings: Any) -> None:
+    """Refuse sizes of a network and of its training that mean nothing, and shares that leave no rows to train on.
+
+    Raises
+    ------
+    ValueError
+        Naming the setting.
+    """
+    for name, least in (("width", 1), ("depth", 1), ("steps", 0), ("batch_size", 2)):
+        given = getattr(settings, name)
+        if given is not None and given < least:
+            raise ValueError(f"{name} must be at least {least}; got {given}")
+    held_out, validation = settings.held_out, settings.validation
+    if not (held_out > 0 and validation > 0 and held_out + validation < 1):
+        raise ValueError(
+            "held_out and validation must be positive shares that leave some for training; "
+            f"got {held_out} and {validation}"
+        )
+
+
+def part_sizes(n: int, held_out: float, validation: float) -> list[int]:
+    """How many of n rows to train on, to choose by, and to judge by.
+
+    >>> part_sizes(200, 0.3, 0.2)
+    [100, 40, 60]
+    """
+    fresh, chosen = round(held_out * n), round(validation * n)
+    return [n - fresh - chosen, chosen, fresh]
 
 
 def private_generator(generator: Generator, device: torch.device | str = "cpu") -> torch.Generator:

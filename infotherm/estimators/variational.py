@@ -29,7 +29,14 @@ from infotherm.estimators.critic_training import (
     score_blocks,
     train_critic,
 )
-from infotherm.estimators.held_out import copied_rows, near_copies, private_generator, split_rows
+from infotherm.estimators.held_out import (
+    copied_rows,
+    near_copies,
+    part_sizes,
+    private_generator,
+    require_training_settings,
+    split_rows,
+)
 from infotherm.estimators.tags import Tags
 from infotherm.networks import JointCritic, SeparableCritic, parameter_count
 
@@ -59,15 +66,7 @@ class _TrainedCritic:
     def __post_init__(self) -> None:
         if self.critic not in ("joint", "separable"):
             raise ValueError(f"critic must be 'joint' or 'separable'; got {self.critic!r}")
-        for name, least in (("width", 1), ("depth", 1), ("steps", 0), ("batch_size", 2)):
-            if getattr(self, name) is not None and getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}; got {getattr(self, name)}")
-        for name in ("held_out", "validation"):
-            if not 0 < getattr(self, name) < 1 or self.held_out + self.validation >= 1:
-                raise ValueError(
-                    "held_out and validation must be positive shares that leave some for training; "
-                    f"got {self.held_out} and {self.validation}"
-                )
+        require_training_settings(self)
 
     @property
     def tags(self) -> Tags:
@@ -87,8 +86,7 @@ class _TrainedCritic:
 
     def _sizes(self, n: int) -> list[int]:
         """Samples to train on, to choose by, and to judge by."""
-        held_out, validation = round(self.held_out * n), round(self.validation * n)
-        return [n - held_out - validation, validation, held_out]
+        return part_sizes(n, self.held_out, self.validation)
 
     def _ceiling(self, n: int) -> float:
         return 1 + math.log(self._sizes(n)[2])
