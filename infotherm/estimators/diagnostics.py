@@ -28,9 +28,11 @@ FEWEST_PER_PART = 20
 TOLERATED_BIAS = 0.05  # nat, and relative: beyond it the number is not to be trusted
 TOLERATED_REPEATS = 0.05  # the share of repeated values in a coordinate that rounding to float32 stays well below
 _CLEAR = 3.0  # standard errors that make a drift more than chance
-_BEYOND = 3.5  # standard errors by which a witness must contradict: there are several of them
+_HEARD = 2.5  # standard errors from which on a witness counts as bias
+_BEYOND = 3.5  # and from which on it contradicts: there are several
 _WIDER = 4  # times k: the wider neighbourhoods of the k-slope
-_SEEN = 1.5  # standard errors from which on a k-slope counts as bias, and tells how fast that falls
+# standard errors from which on a k-slope counts as bias, and the same for tails, whose bias has one sign
+_SEEN, _SEEN_OF_TAILS = 2.5, 1.5
 # neighbourhoods overlap: beside the spread of its terms, a mean of functions of k-th neighbour distances has about
 # 0.7 psi'(k) / N more variance, whatever the law (measured: 0.4 to 0.8 for k = 1 to 20 in 1 to 6 dimensions)
 _OVERLAP = 0.7
@@ -42,12 +44,14 @@ class Terms(NamedTuple):
 
     `concern` is a reason not to trust it, if there is one. `noisy` is on how many distances of neighbours a term hangs
     on average; `variance` is that of the mean where more is random than the terms (the second sample of a divergence).
+    `room` is by how much the number may be wrong where no drift can show it.
     """
 
     values: Tensor
     concern: str = ""
     noisy: float = 1.0
     variance: float = 0.0
+    room: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class Problem:
     paired: bool = True
     other_coordinates: Callable[[], tuple[Sequence[Tensor], float]] | None = None
     ceiling: float = math.inf
-    witnesses: Callable[[], Sequence[tuple[Tensor, str]]] = tuple
+    witnesses: Callable[[], Sequence[tuple[Terms, str]]] = tuple
 
 
 def diagnosed(problem: Problem, *, diagnose: bool = True, repeats: float = 0.0) -> Estimate:
@@ -121,9 +125,9 @@ def diagnosed(problem: Problem, *, diagnose: bool = True, repeats: float = 0.0) 
     if parts < 4:
         return distrusted(problem.name, estimate, f"{n} samples are too few to tell its error: {4 * size} are needed")
     slopes, hidden_spread = _slopes(problem, whole, parts)
-    biases = {letter: max(slope.bias for slope in slopes if slope.changed == letter) for letter in "Nk"}
+    biases = {slope.changed: slope.bias for slope in slopes}
     info = {**estimate.info, "bias": biases["N"], "bias_from_k": biases["k"]}
-    systematic, moved = biases["N"], None
+    systematic, moved = max(biases.values()) + whole.room, None
     if problem.other_coordinates is not None:
         others, change = problem.other_coordinates()
         moved = _drift(whole.values, problem.terms(k, *others).values + change)
@@ -131,17 +135,15 @@ def diagnosed(problem: Problem, *, diagnose: bool = True, repeats: float = 0.0) 
         info["coordinate_dependence"] = abs(moved.value)
         systematic += abs(moved.value)
     stderr = math.sqrt(_variance(whole, k, hidden_spread))
+    estimate = replace(estimate, stderr=estimate.value.new_tensor(stderr), kind="estimate", info=info)
+    reason = _reason_for_distrust(problem, estimate, whole, repeats, slopes, moved)
+    if not reason:
+        more, reason = _contradiction(problem, estimate, whole)
+        systematic = max(systematic, more)
     # the interval value -+ (z stderr + error) has room for a bias on both sides, but a bias lies on one: with a large
     # one 1.645 would do where z is 1.96, and a small one hardly matters; with this error 95 % are 95 % for any bias
     error = systematic**2 / (systematic + stderr / 3) if systematic > 0 else 0.0
-    estimate = replace(
-        estimate,
-        stderr=estimate.value.new_tensor(stderr),
-        error=estimate.value.new_tensor(error),
-        kind="estimate",
-        info=info,
-    )
-    reason = _reason_for_distrust(problem, estimate, whole, repeats, slopes, moved)
+    estimate = replace(estimate, error=estimate.value.new_tensor(error))
     return distrusted(problem.name, estimate, reason) if reason else estimate
 
 
@@ -238,7 +240,8 @@ def _slopes(problem: Problem, whole: Terms, parts: int) -> tuple[list[_Slope], f
 
     A bias proportional to a power of k / N is extrapolated: the power of the problem where nothing is known. Where the
     structure of the law is as fine as the neighbourhoods, or where densities jump, the bias falls more slowly: by the
-    power that the drifts from k to 4k, in the parts and in the whole, tell, not less than half that of the problem.
+    power that the drifts from k to 4k, in the parts and in the whole, tell, not less than half that of the problem
+    or 1 / 2.
 
     A term averages over its neighbourhood, which takes from the spread of the terms just as it adds to the bias; this
     is extrapolated, too.
@@ -257,12 +260,12 @@ def _slopes(problem: Problem, whole: Terms, parts: int) -> tuple[list[_Slope], f
     hidden = (float(before.var()) - float(torch.cat(small).var())) / gain
 
     drift = _drift(whole.values, problem.terms(_WIDER * k, *problem.samples).values)
-    seen = abs(drift.value) > _SEEN * drift.stderr
+    seen = abs(drift.value) > (_SEEN_OF_TAILS if problem.tails else _SEEN) * drift.stderr
     if seen:
         wide = [problem.terms(_WIDER * k, *piece).values for piece in pieces]
         growth = float((torch.cat(wide) - torch.cat(small)).mean()) / drift.value
         observed = math.log(growth) / math.log(parts) if growth > 0 else 0.0
-        power = min(power, max(power / 2, observed))
+        power = min(power, max(min(power / 2, 0.5), observed))
     gain = _WIDER**power - 1
     slopes.append(_Slope("k", drift, drift.size / gain if seen else 0.0, drift.stderr / gain))
     return slopes, max(0.0, min(hidden, float(whole.values.var())))
@@ -291,7 +294,9 @@ def _reason_for_distrust(
         return whole.concern
     if repeats > TOLERATED_REPEATS:
         return f"{repeats:.0%} of the values of a coordinate repeat: the law is not continuous"
-    tolerated = max(3 * float(estimate.stderr), TOLERATED_BIAS, TOLERATED_BIAS * abs(value) * problem.relative)
+    tolerated = _tolerated(problem, estimate)
+    if whole.room > tolerated:
+        return f"labels or atoms leave room for {whole.room:.2g} nat more"
     if moved is not None and moved.is_clear and abs(moved.value) > tolerated:
         other = value + moved.value
         return f"it becomes {other:.3g} nat when each coordinate is brought to another scale"
@@ -300,16 +305,31 @@ def _reason_for_distrust(
             return (
                 f"its bias at N = {n} is about {slope.bias:.2g} nat in {dim} dimensions: it drifts with {slope.changed}"
             )
-    noise = min(slope.noise for slope in slopes if slope.changed == "N")
+    noise = slopes[0].noise
     if 2 * noise > tolerated:
         return f"its bias at N = {n} in {dim} dimensions is only known to {noise:.2g} nat"
     if value > problem.ceiling - 1:
         return f"the estimate nears its ceiling psi(N) - psi(k) = {problem.ceiling:.3g}: more samples are needed"
-    for terms, what in problem.witnesses():
-        above = _drift(whole.values, terms)
-        if above.value > max(tolerated, _BEYOND * above.stderr):
-            return f"{what} has {value + above.value:.3g} nat, which is more"
     return None
+
+
+def _contradiction(problem: Problem, estimate: Estimate, whole: Terms) -> tuple[float, str | None]:
+    """By how much witnesses are above the number, chance aside, and why it is not to be trusted if that is clear."""
+    most = 0.0
+    for terms, what in problem.witnesses():
+        paired = _drift(whole.values, terms.values)
+        above = _Drift(paired.value, math.sqrt(paired.stderr**2 + terms.variance))
+        if above.value > max(_tolerated(problem, estimate), _BEYOND * above.stderr):
+            return above.size, f"{what} has {float(estimate) + above.value:.3g} nat, which is more"
+        if above.value > _HEARD * above.stderr:
+            most = max(most, above.size)
+    return most, None
+
+
+def _tolerated(problem: Problem, estimate: Estimate) -> float:
+    """The bias with which a number still says something."""
+    value = abs(float(estimate)) if problem.relative else 0.0
+    return max(3 * float(estimate.stderr), TOLERATED_BIAS, TOLERATED_BIAS * value)
 
 
 def _variance(whole: Terms, k: int, hidden_spread: float = 0.0) -> float:

@@ -41,8 +41,9 @@ class DiscreteContinuous:
     "unknown". Labels are equal or not; a row of several coordinates is one label. The other side must have a density;
     for coordinates with atoms use `MixedKSG`.
 
-    Never clipped at zero. The bias is extrapolated as (k / N)^(2 / D), D the dimension of the continuous side, from
-    disjoint parts of the data; with the distance from the number for normal scores it makes the `error`.
+    Never clipped at zero. The bias is extrapolated as (k / N)^(2 / D), D the dimension of the continuous side, or more
+    slowly where the data show it, from disjoint parts of the data and from the 4k-th neighbour; with the distance from
+    the number for normal scores, and what labels that occur at most 4k times may hide, it makes the `error`.
 
     Parameters
     ----------
@@ -104,9 +105,11 @@ class MixedKSG:
     digammas here: without ties the number is then exactly that of KSG, and for discrete data its bias falls faster than
     1 / N (it is the plug-in number with the correction of Miller and Madow). Never clipped at zero.
 
-    The bias is extrapolated as (k / N)^(2 / D) from disjoint parts of the data; with the distance from the number for
-    normal scores it makes the `error`. Numbers of a discrete coordinate are positions, not names: labels that lie
-    closer than the scale of the continuous coordinates blur.
+    The bias is extrapolated as (k / N)^(2 / D), or more slowly where the data show it, from disjoint parts of the data
+    and from the 4k-th neighbour; with the distance from the number for normal scores, and what atoms in the
+    neighbourhoods of other samples hide, it makes the `error`. Discrete data need more than k samples in nearly every
+    combination that occurs, else the result is of kind "unknown". Numbers of a discrete coordinate are positions, not
+    names: labels that lie closer than the scale of the continuous coordinates blur.
 
     Parameters
     ----------
@@ -195,7 +198,28 @@ def _mixed_terms(k: int, *matrices: Tensor) -> Terms:
     sparse[atoms.cpu()] = False
     share = float(sparse.double().mean())
     concern = f"{share:.0%} of the samples are discrete, but fewer than {k} others equal them" if share > 0.05 else ""
-    return Terms(values, concern, noisy=float(noise.mean()), variance=float(variance))
+    distances = found.distances[:, -1]
+    room = sum(
+        _hidden_by_atoms(k, joint[:, columns], distances, count)
+        for columns, count in zip(subspaces[:2], counts, strict=False)
+    )
+    return Terms(values, concern, noisy=float(noise.mean()), variance=float(variance), room=room / len(joint))
+
+
+def _hidden_by_atoms(k: int, space: Tensor, distances: Tensor, counts: Tensor) -> float:
+    """By how much the terms would rise in sum if samples beside atoms did not count these.
+
+    An atom within the neighbourhood of a sample without equals is none of its neighbours in the limit of many samples;
+    that limit is slow, as atoms are counted by shares of N.
+    """
+    _, value, sizes = space.unique(dim=0, return_inverse=True, return_counts=True)
+    heavy = sizes[value] > k
+    alone = ~heavy & (distances > 0)
+    if not (bool(heavy.any()) and bool(alone.any())):
+        return 0.0
+    atoms = count_closer(space[heavy], distances[alone], space[alone])
+    total = counts[alone]
+    return float((digamma(total) - digamma((total - atoms).clamp_min(1))).sum())
 
 
 def _variance_of_tables(n: int, cells: Tensor, counts: Sequence[Tensor]) -> float:
@@ -264,4 +288,8 @@ def _label_terms(k: int, labels: Tensor, samples: Tensor) -> Terms:
     values = torch.where(single, 0.0, values)
     alone = int(single.sum())
     concern = f"{alone} of {n} samples have a label that occurs once" if alone else coincidence(radii)
-    return Terms(values, concern, noisy=NOISE_BESIDE_LABELS, variance=variance_of_rare_labels(values, labels))
+    # neighbourhoods that hold a whole label do not widen: its samples may miss all that is left of log(N / N_i)
+    rare = sizes <= 4 * k
+    room = float(torch.where(rare, psi(n) - digamma(sizes) - values, 0.0).sum().clamp_min(0)) / n
+    variance = variance_of_rare_labels(values, labels)
+    return Terms(values, concern, noisy=NOISE_BESIDE_LABELS, variance=variance, room=room)

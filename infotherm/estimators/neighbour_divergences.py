@@ -13,6 +13,7 @@ from torch import Tensor
 from infotherm.core.estimate import Estimate
 from infotherm.estimators.base import as_samples, require_varying
 from infotherm.estimators.diagnostics import Problem, Terms, coincidence, diagnosed, in_normal_scores
+from infotherm.estimators.gaussian import gaussian_divergence, looks_gaussian
 from infotherm.estimators.nearest import nearest
 from infotherm.estimators.neighbours import checked_neighbours, on_equal_scales, unequal_scales
 from infotherm.estimators.tags import Tags
@@ -31,10 +32,12 @@ class NeighbourKL:
     Eq. 5; here in the maximum norm). The samples must be independent of each other: where a sample of p is also one of
     q, the number means nothing and is of kind "unknown". Never clipped at zero.
 
-    The bias is extrapolated as (k / N)^(1 / (d + 1)) from disjoint parts of both samples (slow, because of the tails);
-    with the distance from the number for coordinates on equal scales it makes the `error`. Where q has no density on
-    part of p the divergence is infinite, and the number grows with M without limit. Where more than one in a hundred
-    samples of p are farther from those of q than these extend, the tails of q decide, which no sample shows: "unknown".
+    The bias is extrapolated as (k / N)^(1 / (d + 1)), or more slowly where the data show it, from disjoint parts of
+    both samples and from the 4k-th neighbour (slow, because of the tails); with the distance from the number for
+    coordinates on equal scales it makes the `error`. Where both samples look Gaussian and the number is far below the
+    divergence of Gaussian laws, it is of kind "unknown". Where q has no density on part of p the divergence is
+    infinite, and the number grows with M without limit. Where more than one in a hundred samples of p are farther from
+    those of q than these extend, the tails of q decide, which no sample shows: "unknown".
 
     Parameters
     ----------
@@ -87,8 +90,17 @@ class NeighbourKL:
             tails=True,
             paired=False,
             other_coordinates=(lambda: (_on_equal_scales(together, n), 0.0)) if unequal_scales(together) else None,
+            witnesses=lambda: _witnesses(*matrices),
         )
         return diagnosed(problem, diagnose=self.diagnose, repeats=repeats)
+
+
+def _witnesses(x: Tensor, y: Tensor) -> list[tuple[Terms, str]]:
+    """Where both samples look Gaussian, the divergence of Gaussian laws: neighbours see no tails without samples."""
+    if not (looks_gaussian(x) and looks_gaussian(y)):
+        return []
+    values, moved = gaussian_divergence(x, y)
+    return [(Terms(values, variance=float(moved.var()) / len(y)), "the pair of Gaussian laws that fits")]
 
 
 def _on_equal_scales(together: Tensor, n: int) -> Sequence[Tensor]:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy.special import ndtr
 
-from infotherm.estimators.diagnostics import in_normal_scores
-from infotherm.estimators.neighbours import KSG, KozachenkoLeonenko
+from infotherm.estimators.diagnostics import Terms, in_normal_scores
+from infotherm.estimators.gaussian import gaussian_terms
+from infotherm.estimators.neighbours import KSG, KozachenkoLeonenko, witnesses
 
 
 def pair(seed, n, rho, dim=1):
@@ -139,6 +140,68 @@ def test_heavy_tails_are_within_the_error():
     estimate = KSG().estimate(x, y)
     assert estimate.kind == "estimate" and float(estimate.error) > 0.02
     assert estimate.info["coordinate_dependence"] > 0.02
+
+
+def waves(seed, n, periods, noise):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(n, 1, dtype=torch.float64, generator=generator)
+    return x, torch.sin(2 * math.pi * periods * x) + noise * torch.randn(x.shape, dtype=x.dtype, generator=generator)
+
+
+@pytest.mark.parametrize("n, periods, reason", [(500, 3, "its bias at N = 500"), (200, 8, "stretched 8 times")])
+def test_structure_as_fine_as_neighbourhoods_is_not_trusted(n, periods, reason):
+    """The information is 0.86 nat; the numbers, 0.62 and -0.06, stay where they are in parts of the data."""
+    for seed in range(5):
+        with pytest.warns(UserWarning, match=f"{reason}|its bias"):
+            estimate = KSG().estimate(*waves(seed, n, periods, 0.3))
+        assert estimate.kind == "unknown" and float(estimate) < 0.75
+
+
+def test_a_gaussian_law_contradicts():
+    """Of 0.83 nat, that x_2 - x_1 shares with y, and of 0.67 nat given z in 2 + 2 + 2 dimensions, little is seen."""
+    difference, y = pair(0, 400, 0.9)
+    x, _ = pair(1, 400, 0.0)
+    with pytest.warns(UserWarning, match="the Gaussian law of the same correlations has 0"):
+        assert KSG().estimate(torch.cat([x, x + 0.01 * difference], 1), y).kind == "unknown"
+    (a, b), (z, _) = pair(2, 500, 0.7, 2), pair(3, 500, 0.0, 2)
+    with pytest.warns(UserWarning, match="the Gaussian law of the same correlations has 0|its bias"):
+        assert KSG().estimate(a + z, b + z, given=z).kind == "unknown"
+
+
+def test_lengths_contradict():
+    """Student's t in 3 + 3 dimensions, uncorrelated: the common scale is the information, 0.29 nat, seen as 0.13."""
+    x, y = pair(0, 2000, 0.0, 3)
+    scale = pair(1, 2000, 0.0)[0].square() + pair(2, 2000, 0.0)[0].square()  # chi-square of two degrees of freedom
+    with pytest.warns(UserWarning, match="the pair of lengths has 0.2"):
+        assert KSG().estimate(x / (scale / 2).sqrt(), y / (scale / 2).sqrt()).kind == "unknown"
+
+
+def test_witnesses_do_not_exceed_a_true_information():
+    """A common cause that bends: x and y are independent given it, but look dependent to a Gaussian law."""
+    (z, a), (b, _) = pair(0, 500, 0.0), pair(1, 500, 0.0)
+    matrices = [z**2 + a, z**2 + b, z]
+    assert float(gaussian_terms(matrices).mean()) > 0.2
+    assert witnesses(lambda k, *samples: Terms(samples[0]), 3, matrices, in_normal_scores(matrices)[0]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*of kind 'unknown'")
+def test_trusted_numbers_of_many_tasks_are_right():
+    """All continuous tasks of 6 dimensions at most: of the numbers that are trusted, 95 % intervals hold 90 %."""
+    from infotherm.testing import tasks
+
+    trusted = held = 0
+    for name in tasks.names("mutual_information", "continuous"):
+        task = tasks.get(name)
+        if sum(task.dims) > 6:
+            continue
+        for n in (300, 1000):
+            for seed in range(6):
+                estimate = KSG().estimate(*task.sample(n, generator=torch.Generator().manual_seed(seed)))
+                low, high = estimate.interval(0.95)
+                trusted += estimate.kind == "estimate"
+                held += estimate.kind == "estimate" and bool(low <= float(task.truth) <= high)
+    assert trusted > 300 and held > 0.9 * trusted
 
 
 def test_discrete_data_are_not_trusted():

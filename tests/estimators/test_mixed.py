@@ -180,6 +180,57 @@ def test_bad_labels():
         assert DiscreteContinuous().estimate(label[1:] % 3, y[1:].round(2)).kind == "unknown"
 
 
+def test_sparse_tables_are_not_trusted():
+    """Independent labels, 10 by 10: at N = 100 a number of 0.9 nat comes out."""
+    x, y = np.random.default_rng(9).integers(0, 10, (2, 100))
+    with pytest.warns(UserWarning, match="discrete, but fewer than 3 others equal them"):
+        assert MixedKSG().estimate(x, y).kind == "unknown"
+
+
+def test_random_error_of_independent_bits():
+    """2 N I is chi-square with one degree of freedom: 95 % intervals at N = 100 hold 0 in 90 % of 50 replications."""
+    held = 0
+    for seed in range(50):
+        x, y = np.random.default_rng(seed).integers(0, 2, (2, 100))
+        low, high = MixedKSG().estimate(x, y).interval(0.95)
+        held += bool(low <= 0 <= high)
+    assert held >= 45
+
+
+def test_copies_have_an_error():
+    """A number without any spread: equally frequent labels, of which every sample says the same."""
+    x = np.arange(100) % 2
+    estimate = MixedKSG().estimate(x, x)
+    assert abs(float(estimate) - math.log(2)) < 0.01 and float(estimate.stderr) > 0
+
+
+def test_atoms_beside_continuous_samples_are_told():
+    """(0, 0) with probability 0.3, else Gaussian: I = 0.97 nat; neighbourhoods beside the atom count it."""
+    rng = np.random.default_rng(10)
+    x, noise = rng.normal(size=(2, 500))
+    y, zero = 0.8 * x + 0.6 * noise, rng.random(500) < 0.3
+    x[zero], y[zero] = 0.0, 0.0
+    with pytest.warns(UserWarning, match="labels or atoms leave room for 0.[23]"):
+        estimate = MixedKSG().estimate(x, y)
+    assert estimate.kind == "unknown" and float(estimate) < 0.9
+
+
+def test_rare_labels_leave_room():
+    """Twenty classes of ten samples each: neighbourhoods of the 12th neighbour would need more."""
+    rng = np.random.default_rng(11)
+    label = np.arange(200) % 20
+    with pytest.warns(UserWarning, match="labels or atoms leave room"):
+        assert DiscreteContinuous().estimate(label, label + rng.normal(size=200)).kind == "unknown"
+    assert DiscreteContinuous().estimate(label, 50 * label + rng.normal(size=200)).kind == "estimate"
+
+
+def test_stripes_as_fine_as_neighbourhoods_are_not_trusted():
+    """y decides the label, in 50 stripes: the truth is log 2."""
+    y = np.random.default_rng(12).random(500)
+    with pytest.warns(UserWarning, match="its bias"):
+        assert DiscreteContinuous().estimate(np.floor(50 * y) % 2, y).kind == "unknown"
+
+
 def test_determinism_is_not_trusted():
     x = torch.randn(400, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
     with pytest.warns(UserWarning, match="kind 'unknown'"):

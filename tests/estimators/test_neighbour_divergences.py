@@ -71,6 +71,24 @@ def test_repeated_samples_are_not_trusted():
         assert NeighbourKL().estimate(x.round(1), y.round(1) + 0.05).kind == "unknown"
 
 
+@pytest.mark.parametrize("n, m", [(200, 200), (1000, 250), (250, 1000)])
+def test_supports_apart_are_not_trusted(n, m):
+    """The truths are infinite (uniform laws on [0, 1] and [1.5, 2.5]) and 12.5 (Gaussian); the numbers about 5."""
+    rng = np.random.default_rng(6)
+    with pytest.warns(UserWarning, match="its bias|farther from y"):
+        assert NeighbourKL().estimate(rng.random((n, 1)), 1.5 + rng.random((m, 1))).kind == "unknown"
+    with pytest.warns(UserWarning, match="its bias|farther from y"):
+        assert NeighbourKL().estimate(*shifted(7, n, m, shift=5.0)).kind == "unknown"
+
+
+def test_gaussian_laws_contradict():
+    """p wider than q: the samples of q end where p is still at home, and the numbers are 0.3 nat too low."""
+    rng = np.random.default_rng(8)
+    with pytest.warns(UserWarning, match="its bias|pair of Gaussian laws"):
+        estimate = NeighbourKL().estimate(2 * rng.normal(size=(1000, 1)), rng.normal(size=(400, 1)))
+    assert estimate.kind == "unknown" and float(estimate) < 0.7  # the truth is 0.8069
+
+
 def test_few_samples_of_either_sort_are_not_trusted():
     x, y = shifted(4, 500, 30)
     for pair in ((x, y), (y, x)):
