@@ -288,6 +288,10 @@ _JUDGED = (
 )
 
 
+def _figure_of(ax: Any) -> Any:
+    return ax.figure
+
+
 def judged(context: Context, sort: str, cases: tuple[tuple[Any, str], ...]) -> dict[str, Verdict]:
     """No law of this sort is broken; the table of what came of each."""
     from infotherm.plots import plot_conformance
@@ -297,7 +301,7 @@ def judged(context: Context, sort: str, cases: tuple[tuple[Any, str], ...]) -> d
     for estimator, quantity in cases:
         named = laws.names(quantity, None if sort == "every" else sort)
         reports.append(check_estimator(estimator, quantity, seed=context.seed % 2**31, laws=named))
-    context.attach(plot_conformance(reports).figure, f"Laws ({sort}) and our estimators")
+    context.attach(_figure_of(plot_conformance(reports)), f"Laws ({sort}) and our estimators")
     return {
         f"{report.name}, {report.quantity}" + "".join(f", breaks {result.law}" for result in report.failed): decide(
             exact(float(len(report.failed)), units="1"), 0.0, "=="
@@ -329,12 +333,12 @@ def every_law(context: Context) -> dict[str, Verdict]:
 )
 def another_package(context: Context) -> Verdict | dict[str, Verdict]:
     try:
-        from sklearn.feature_selection import mutual_info_regression
+        from sklearn.feature_selection import mutual_info_regression  # pyright: ignore[reportMissingImports]
     except ImportError:
         return Verdict("not applicable", ">=", 0.01, "scikit-learn is not installed")
     from infotherm.plots import plot_conformance
     from infotherm.testing import as_estimator
 
     report = check_estimator(as_estimator(mutual_info_regression), seed=context.seed % 2**31)
-    context.attach(plot_conformance([report]).figure, "Laws and scikit-learn's mutual_info_regression")
+    context.attach(_figure_of(plot_conformance([report])), "Laws and scikit-learn's mutual_info_regression")
     return {"mutual_info_regression": decide(exact(float(len(report.failed)), units="1"), 1.0, ">=")}
