@@ -4,12 +4,14 @@ from infotherm.processes.affine import AffineDiffusion
 from infotherm.processes.base import AffineProcess, DiffusionProcess, Process, steady_state
 from infotherm.processes.isotropic import StraightLine, VarianceExploding, VariancePreserving
 from infotherm.processes.jump import MarkovJump
+from infotherm.processes.langevin import Langevin
 from infotherm.processes.ornstein_uhlenbeck import OrnsteinUhlenbeck
 
 __all__ = [
     "AffineDiffusion",
     "AffineProcess",
     "DiffusionProcess",
+    "Langevin",
     "MarkovJump",
     "OrnsteinUhlenbeck",
     "Process",

@@ -89,8 +89,14 @@ class Process(ABC):
 
 
 class DiffusionProcess(Process):
-    """A diffusion dX = b(X, t) dt + sigma(t) dB with noise that does not depend on the state."""
+    """A diffusion dX = b(X, t) dt + sigma dB, read as Ito, with D = sigma sigma^T / 2.
 
+    Unless a subclass says otherwise the noise does not depend on the state (`additive`): then `diffusion(t)` is all
+    there is to it, and the methods that also take a state follow from it.
+    """
+
+    additive: bool = True
+    """Whether the noise is the same in all states."""
     isotropic: bool = True
     """Whether sigma is a number times the identity: `diffusion(t)` is then that number."""
 
@@ -112,6 +118,57 @@ class DiffusionProcess(Process):
         if self.isotropic:
             return identity_like(sigma, self._size(dim)) * (0.5 * sigma.square())[..., None, None]
         return 0.5 * sigma @ sigma.mT
+
+    def noise_at(self, x: Any, t: Any) -> Tensor:
+        """sigma at the states x, in their dtype: shape (...) when isotropic, else (..., D, M)."""
+        return self.diffusion(t).to(as_tensor(x, "x"))
+
+    def diffusion_matrix_at(self, x: Any, t: Any) -> Tensor:
+        """D(x, t), shape (..., D, D), in the dtype of x."""
+        x = as_tensor(x, "x")
+        sigma = self.noise_at(x, t)
+        if self.isotropic:
+            return identity_like(x, x.shape[-1]) * (0.5 * sigma.square())[..., None, None]
+        return 0.5 * sigma @ sigma.mT
+
+    def diffusion_divergence(self, x: Any, t: Any) -> Tensor:
+        """div D(x, t) = sum_j d D_ij / d x_j, shape (..., D); zero for additive noise."""
+        return torch.zeros_like(as_tensor(x, "x"))
+
+    def thermodynamic_force(self, x: Any, t: Any) -> Tensor:
+        """D^-1 (b - div D), shape (..., D): its Stratonovich integral along a path is what the medium gains in entropy.
+
+        Raises
+        ------
+        ValueError
+            Where the diffusion matrix is singular.
+        """
+        x = as_tensor(x, "x")
+        pushed = self.drift(x, t)
+        if not self.additive:
+            pushed = pushed - self.diffusion_divergence(x, t)
+        if self.isotropic:
+            return pushed / (0.5 * self.noise_at(x, t).square())[..., None]
+        return _solved(self.diffusion_matrix_at(x, t), pushed)
+
+    @property
+    def temperature(self) -> Tensor:
+        """The temperature of the bath, or one for each coordinate (D,); 1 unless given."""
+        return torch.ones((), dtype=torch.float64)
+
+    def has_energy(self, dim: int | None = None) -> bool:
+        """Whether states have an energy: whether all or part of the force is minus its gradient."""
+        return False
+
+    def energy(self, x: Any, t: Any) -> Tensor:
+        """The energy of the states x at time t, shape (...).
+
+        Raises
+        ------
+        ValueError
+            When states have none.
+        """
+        raise ValueError(f"{type(self).__name__} has no energy: no part of its force is given as a gradient")
 
 
 class AffineProcess(DiffusionProcess):
@@ -155,6 +212,48 @@ class AffineProcess(DiffusionProcess):
         if validating(diffusion) and bool(info.any()):
             raise ValueError("the diffusion matrix is singular: no force moves a coordinate without noise")
         return torch.cholesky_solve(matrix, factor), torch.cholesky_solve(offset[..., None], factor)[..., 0]
+
+    def thermodynamic_force(self, x: Any, t: Any) -> Tensor:
+        """F x + f = D^-1 b, shapes (..., D) and (...) -> (..., D), in the dtype of x."""
+        x = as_tensor(x, "x")
+        matrix, offset = (m.to(x) for m in self.force(t, x.shape[-1]))
+        return (matrix @ x[..., None])[..., 0] + offset
+
+    def has_energy(self, dim: int | None = None) -> bool:
+        """Whether D^-1 b is a gradient at every time at which it is looked at here: at 9 times of the range."""
+        matrix, _ = self.force(self._looks(), dim)
+        return not bool((_asymmetry(matrix) > self._symmetry_noise(matrix)).any())
+
+    def energy(self, x: Any, t: Any) -> Tensor:
+        """-(x - m)^T F (x - m) / 2 in units of the temperature, for D^-1 b = F (x - m): zero where the force is.
+
+        Where F is singular, f must lie in its range (a constant force has the energy -f^T x instead).
+
+        Raises
+        ------
+        ValueError
+            When F is not symmetric, so that the force is not a gradient.
+        """
+        x = as_tensor(x, "x")
+        matrix, offset = self.force(t, x.shape[-1])
+        if validating(matrix) and bool((_asymmetry(matrix) > self._symmetry_noise(matrix)).any()):
+            raise ValueError(f"{type(self).__name__} has no energy here: its force is not a gradient")
+        matrix = 0.5 * (matrix + matrix.mT)
+        centre = -(torch.linalg.pinv(matrix, hermitian=True) @ offset[..., None])[..., 0]
+        rest = offset + (matrix @ centre[..., None])[..., 0]  # the part of f outside the range of F
+        matrix, centre, rest = (m.to(x) for m in (matrix, centre, rest))
+        away = x - centre
+        return -0.5 * (away * (matrix @ away[..., None])[..., 0]).sum(-1) - (rest * x).sum(-1)
+
+    def _looks(self) -> Tensor:
+        start = 0.0 if self.start is None else self.start
+        end = start + 1.0 if self.horizon is None else start + 0.999 * (self.horizon - start)
+        return torch.linspace(start, end, 9, dtype=torch.float64).reshape(-1, *[1] * len(self.batch_shape))
+
+    def _symmetry_noise(self, matrix: Tensor) -> Tensor:
+        """How asymmetric rounding alone can make the force matrix."""
+        spread = 1.0 if self.isotropic else torch.linalg.cond(self.diffusion_matrix(self._looks())).max()
+        return 16 * torch.finfo(matrix.dtype).eps * spread * matrix.abs().amax((-2, -1))
 
     def static_force(self, dim: int | None = None) -> tuple[Tensor, Tensor] | None:
         """The force (F, f) when it is a gradient that does not change in time, else None.
@@ -226,3 +325,22 @@ def steady_state(process: Process, dim: int | None = None) -> Distribution:
 def identity_like(like: Tensor, dim: int) -> Tensor:
     """The identity (D, D) in the dtype and on the device of `like`."""
     return torch.eye(dim, dtype=like.dtype, device=like.device)
+
+
+def _solved(matrix: Tensor, x: Tensor) -> Tensor:
+    """matrix^-1 x for a symmetric positive matrix.
+
+    Raises
+    ------
+    ValueError
+        Where it is singular.
+    """
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    if validating(matrix) and bool(info.any()):
+        raise ValueError("the diffusion matrix is singular: no force moves a coordinate without noise")
+    shape = torch.broadcast_shapes(matrix.shape[:-1], x.shape)
+    return torch.cholesky_solve(x.expand(shape)[..., None], factor.expand(*shape, shape[-1]))[..., 0]
+
+
+def _asymmetry(matrix: Tensor) -> Tensor:
+    return (matrix - matrix.mT).detach().abs().amax((-2, -1))
