@@ -96,6 +96,8 @@ class Langevin(DiffusionProcess):
         self.additive = not (callable(sigma) and _arguments(sigma) > 1)
         self._sigma = self._noise(sigma, mobility, temperature)
         self._mobility, self._temperature = mobility, temperature
+        self._mobility_number = 1.0 if mobility is None else float(mobility)
+        self._mobility_is_one = mobility is None and (temperature is None or sigma is None)
         self.period = None if periodic is None else _positive(periodic, "periodic", finite=False)
         self.dim = self._found_size(dim)
         self._check_temperature()
@@ -184,7 +186,11 @@ class Langevin(DiffusionProcess):
         return require_finite(as_tensor(self.protocol(t), "protocol"), "protocol")
 
     def drift(self, x: Any, t: Any) -> Tensor:
-        return self._mobile(self.total_force(x, t), x, t)
+        return self.drift_at(self._states(x), self.control(t))
+
+    def drift_at(self, x: Tensor, control: Tensor) -> Tensor:
+        """The drift at a value of the control: what an integrator calls in its loop, and may compile."""
+        return self._mobile(self.total_force_at(x, control), x, control)
 
     def total_force(self, x: Any, t: Any) -> Tensor:
         """F = -grad potential + force at the states x, shape (..., D)."""
@@ -282,7 +288,7 @@ class Langevin(DiffusionProcess):
             raise ValueError("the noise depends on the state: ask noise_at(x, t)")
         (t,) = self._times(t=t)
         if isinstance(self._sigma, Tensor):
-            return self._sigma.to(t.device).expand(*t.shape, *self._sigma.shape)
+            return self._sigma.to(t.device).broadcast_to((*t.shape, *self._sigma.shape))
         value = as_tensor(self._sigma(t), "sigma").to(t)
         value = torch.diag_embed(value) if not self.isotropic and value.ndim == t.ndim + 1 else value
         _refuse_no_noise(value, self.isotropic, "sigma")
@@ -367,23 +373,23 @@ class Langevin(DiffusionProcess):
             raise ValueError("D / mu is no diagonal matrix: there is no temperature for each coordinate")
         return own / mobility
 
-    def _mobile(self, force: Tensor, x: Any, t: Any) -> Tensor:
-        """mu F: a number mu, or D T^-1 where the temperature is given and the mobility is not."""
+    def _mobile(self, force: Tensor, x: Tensor, control: Tensor) -> Tensor:
+        """mu F: a number mu, or D T^-1 where sigma and the temperature are given and the mobility is not."""
         if self._mobility is not None:
-            return self._mobility.to(force) * force
-        if self._temperature is None or (isinstance(self._sigma, Tensor) and self._given_by_temperature):
+            return self._mobility_number * force
+        if self._mobility_is_one:
             return force
+        assert self._temperature is not None
         pulled = force / self._temperature.to(force)
-        if self.isotropic:
-            return (0.5 * self.noise_at(x, t).square())[..., None] * pulled
-        return (self.diffusion_matrix_at(x, t) @ pulled[..., None])[..., 0]
-
-    @property
-    def _given_by_temperature(self) -> bool:
-        """Whether D = T: the mobility is 1."""
-        assert self._temperature is not None and isinstance(self._sigma, Tensor)
-        square = 0.5 * (self._sigma.square() if self.isotropic else (self._sigma @ self._sigma.mT).diagonal())
-        return self._sigma.ndim < 2 and bool((square == self._temperature).all())
+        if isinstance(self._sigma, Tensor):
+            if self.isotropic:
+                return (0.5 * self._sigma.square()).to(force) * pulled
+            sigma = self._sigma.to(force)
+        elif self.additive:
+            raise ValueError("give the mobility too: sigma depends on time, and mu = D / T with it")
+        else:
+            sigma = self._noise_field(x, control)
+        return 0.5 * (sigma @ (sigma.mT @ pulled[..., None]))[..., 0]
 
     def _states(self, x: Any) -> Tensor:
         x = as_tensor(x, "x")
@@ -402,7 +408,7 @@ class _field:
             self.arguments = _arguments(function)
             return
         constant = require_finite(as_tensor(function, name), name)
-        self.function, self.arguments = lambda x: constant.to(x).expand(x.shape), 1
+        self.function, self.arguments = lambda x: constant.to(x).broadcast_to(x.shape), 1
 
     def __call__(self, x: Tensor, control: Tensor) -> Tensor:
         values = self.function(x) if self.arguments == 1 else self.function(x, control)
