@@ -6,6 +6,7 @@ from infotherm.processes.isotropic import StraightLine, VarianceExploding, Varia
 from infotherm.processes.jump import MarkovJump
 from infotherm.processes.langevin import Langevin
 from infotherm.processes.ornstein_uhlenbeck import OrnsteinUhlenbeck
+from infotherm.processes.protocol import Protocol
 
 __all__ = [
     "AffineDiffusion",
@@ -15,6 +16,7 @@ __all__ = [
     "MarkovJump",
     "OrnsteinUhlenbeck",
     "Process",
+    "Protocol",
     "StraightLine",
     "VarianceExploding",
     "VariancePreserving",
