@@ -2,6 +2,7 @@
 
 from infotherm.processes.affine import AffineDiffusion
 from infotherm.processes.base import AffineProcess, DiffusionProcess, Process, steady_state
+from infotherm.processes.chain import MarkovChain
 from infotherm.processes.isotropic import StraightLine, VarianceExploding, VariancePreserving
 from infotherm.processes.jump import MarkovJump
 from infotherm.processes.langevin import Langevin
@@ -13,6 +14,7 @@ __all__ = [
     "AffineProcess",
     "DiffusionProcess",
     "Langevin",
+    "MarkovChain",
     "MarkovJump",
     "OrnsteinUhlenbeck",
     "Process",

@@ -1,7 +1,8 @@
-"""Markov jump processes on a finite set of states: exact transitions, steady state, detailed balance."""
+"""Markov jump processes on a finite set of states: constant or driven rates, one reservoir or several."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,181 +12,250 @@ from infotherm.channels.discrete import DiscreteChannel
 from infotherm.core.tensors import as_tensor, require_finite, require_shape, validating
 from infotherm.distributions import Discrete
 from infotherm.processes.base import Process
+from infotherm.processes.ordered_products import OrderedPanels, Reward, ordered_panels
+from infotherm.processes.stationary import eliminated, stationary_law
+from infotherm.processes.time_functions import function_of_time
+from infotherm.processes.uniformisation import stochastic_exponential
 
 
 class MarkovJump(Process):
-    """Jumps between K states at constant rates: dp_j / dt = sum_i (p_i rates[i, j] - p_j rates[j, i]).
+    """Jumps between K states: dp_j / dt = sum_i (p_i k[i, j] - p_j k[j, i]), at constant rates k or at driven ones k(t).
 
     Parameters
     ----------
     rates
-        Shape (..., K, K): rates[i, j] is the rate of jumps i -> j, >= 0 (1 / time); the diagonal is ignored.
+        Shape (..., K, K): rates[i, j] is the rate of jumps i -> j, >= 0 (1 / time); the diagonal is ignored. Or a
+        function of time that returns (K, K), or (..., K, K) for times (...): then the process is driven.
+    reservoirs
+        Instead of rates: those that each of R reservoirs causes, shape (..., R, K, K), or a function of time. Jumps
+        happen at the sum of the rates; entropy is counted reservoir by reservoir.
+    horizon
+        Driven rates are defined on [0, horizon]; without it for all times from 0 on.
+    breakpoints
+        Times at which driven rates jump or bend. Without them such a time must be found by cutting panels around it.
+    energies
+        Energies (K,) of the states, or a function of time; zero unless given. Only work and heat need them.
+    temperature
+        Of the medium, a number or one for each reservoir, (R,): heat is temperature times medium entropy.
+
+    Attributes
+    ----------
+    states
+        The number of states K.
+    driven
+        Whether the rates depend on time.
 
     Raises
     ------
     ValueError
-        For a negative rate, one that is not finite, or a matrix that is not square.
+        For a negative rate or one that is not finite (at a time, where they are driven), or a matrix not square.
+
+    Notes
+    -----
+    Driven transitions are ordered products of panels, each solved to order 16 and cut until it agrees with its halves.
+    A pulse shorter than an eighth of the range that lies between breakpoints can be missed.
 
     Examples
     --------
     >>> chain = MarkovJump([[0.0, 1.0], [2.0, 0.0]])
     >>> chain.quasi_invariant(0.0).pmf, chain.marginal(Discrete([1.0, 0.0]), 0.1).pmf
     (tensor([0.6667, 0.3333], dtype=torch.float64), tensor([0.9136, 0.0864], dtype=torch.float64))
+    >>> driven = MarkovJump(lambda t: [[0.0, 1 + t], [2.0, 0.0]], horizon=1.0)
+    >>> driven.marginal(Discrete([1.0, 0.0]), 0.1).pmf
+    tensor([0.9094, 0.0906], dtype=torch.float64)
     """
 
     dim = 1
     start = None
 
-    def __init__(self, rates: Any) -> None:
-        if callable(rates) and not hasattr(rates, "__array__"):
-            raise TypeError("rates must be a matrix of constant rates; got a function of time")
-        rates = as_tensor(rates, "rates")
-        size = require_shape(rates, ("...", "K", "K"), "rates")["K"]
+    def __init__(
+        self,
+        rates: Any = None,
+        *,
+        reservoirs: Any = None,
+        horizon: float | None = None,
+        breakpoints: Any = None,
+        energies: Any = None,
+        temperature: Any = 1.0,
+    ) -> None:
+        if (rates is None) == (reservoirs is None):
+            raise ValueError(f"give either rates or reservoirs; got {'both' if rates is not None else 'neither'}")
+        self._name = "rates" if reservoirs is None else "reservoirs"
+        given = rates if reservoirs is None else reservoirs
+        self.driven = callable(given) and not hasattr(given, "__array__")
+        self.horizon = horizon if horizon is not None else getattr(given, "horizon", None)
+        if self.horizon is not None and not self.horizon > 0:
+            raise ValueError(f"horizon must be > 0; got {self.horizon}")
+        self._function: Callable[[Tensor], Tensor] | None = None
+        self._constant: Tensor | None = None
+        if self.driven:
+            self.start = 0.0
+            self._function = function_of_time(given, 2 if reservoirs is None else 3, self._name)
+            first = self._checked(self._function(torch.zeros((), dtype=torch.float64)), torch.zeros(()))
+        else:
+            first = self._constant = self._checked(as_tensor(given, self._name))
+        self.dtype, self.device = first.dtype, first.device
+        self.reservoirs, self.states = first.shape[-3], first.shape[-1]
+        self.batch_shape = first.shape[:-3]
+        points = getattr(given, "times", ()) if breakpoints is None else breakpoints
+        self.breakpoints = as_tensor(points, "breakpoints", dtype=torch.float64).flatten().sort().values
+        self.temperature = _temperature(temperature, self.reservoirs, first)
+        self._energies = energies
+        if callable(energies) and not hasattr(energies, "__array__"):
+            self._energies = function_of_time(energies, 1, "energies")
+
+    # -- rates -------------------------------------------------------------------------------------------------------
+
+    def _checked(self, rates: Tensor, times: Tensor | None = None) -> Tensor:
+        """Rates (..., R, K, K) with a zero diagonal, from (..., K, K) or from those of the reservoirs."""
+        letters = ("...", "K", "K") if self._name == "rates" else ("...", "R", "K", "K")
+        size = require_shape(rates, letters, self._name)["K"]
         diagonal = torch.eye(size, dtype=torch.bool, device=rates.device)
         rates = torch.where(diagonal, 0.0, rates)
-        require_finite(rates, "rates")
-        if validating(rates) and bool((rates < 0).any()):
-            where = torch.nonzero(rates < 0)[0].tolist()
-            raise ValueError(f"rates must be >= 0; got {rates[tuple(where)].item():.6g} at index {where}")
-        self.rates = rates
-        self.states = size
-        self.batch_shape = rates.shape[:-2]
+        if validating(rates) and not bool((rates.isfinite() & (rates >= 0)).all()):
+            where = torch.nonzero(~(rates.isfinite() & (rates >= 0)))[0].tolist()
+            at = ""
+            if times is not None:
+                at = f" at time {times[tuple(where[: times.ndim])].item():g}"
+                where, times_ndim = where[times.ndim :], times.ndim
+                rates = rates[tuple(torch.nonzero(~(rates.isfinite() & (rates >= 0)))[0].tolist()[:times_ndim])]
+            got = rates[tuple(where)].item()
+            wanted = "be >= 0" if got < 0 else "be finite"
+            raise ValueError(f"{self._name} must {wanted}; got {got:.6g} at index {where}{at}")
+        return rates.unsqueeze(-3) if self._name == "rates" else rates
+
+    def reservoir_rates_at(self, t: Any = 0.0) -> Tensor:
+        """The rates reservoir by reservoir: (..., R, K, K) at times (...) if driven, else constant with their batch."""
+        if self._constant is not None:
+            return self._constant
+        assert self._function is not None
+        t = as_tensor(t, "t", dtype=torch.float64, device=self.device)
+        return self._checked(self._function(t), t)
+
+    def rates_at(self, t: Any = 0.0) -> Tensor:
+        """The rates of all reservoirs together, shape (..., K, K), with a zero diagonal."""
+        return self.reservoir_rates_at(t).sum(-3)
 
     @property
-    def is_static(self) -> bool:
-        return True
+    def rates(self) -> Tensor:
+        """The constant rates, shape (..., K, K), with a zero diagonal.
+
+        Raises
+        ------
+        ValueError
+            When they are driven.
+        """
+        return self.rates_at(0.0 if self._constant is not None else self._refuse_driven("rates without a time"))
 
     @property
     def generator(self) -> Tensor:
         """The generator L, shape (..., K, K), dp/dt = p L: the rates, and minus their row sums on the diagonal."""
         return self.rates - torch.diag_embed(self.rates.sum(-1))
 
-    def transition(self, t0: Any, t1: Any) -> DiscreteChannel:
-        """The channel exp(L (t1 - t0)), in the dtype of the rates, every entry to a few units in the last place."""
-        t0, t1 = self._interval(t0, t1)
-        return DiscreteChannel(stochastic_exponential(self.rates, (t1 - t0).to(self.rates))[0])
+    def _refuse_driven(self, asked: str) -> Any:
+        raise ValueError(f"the rates are driven, there are no {asked}: use rates_at(t)")
 
-    def quasi_invariant(self, t: Any, dim: int | None = None) -> Discrete:
-        """The law that the jumps keep.
+    def energies_at(self, t: Any = 0.0) -> Tensor:
+        """The energies of the states at times (...), shape (..., K); zero unless they were given."""
+        if self._energies is None:
+            return torch.zeros(self.states, dtype=self.dtype, device=self.device)
+        if callable(self._energies):
+            found = self._energies(as_tensor(t, "t", dtype=torch.float64, device=self.device))
+        else:
+            found = as_tensor(self._energies, "energies", dtype=self.dtype, device=self.device)
+        require_shape(found, ("...", self.states), "energies")
+        return require_finite(found, "energies")
+
+    @property
+    def is_static(self) -> bool:
+        return not self.driven
+
+    # -- transitions -------------------------------------------------------------------------------------------------
+
+    def transition(self, t0: Any, t1: Any) -> DiscreteChannel:
+        """The channel from t0 to t1, in the dtype of the rates.
+
+        Constant rates: exp(L (t1 - t0)), every entry to a few units in the last place. Driven ones: the time-ordered
+        product, to `transition_accuracy(t0, t1)`.
 
         Raises
         ------
         ValueError
-            When there is more than one: the states fall apart into closed classes.
-        """
-        if validating(self.rates):
-            return Discrete(_steady_state(self.rates))
-        return Discrete(_eliminated(self.rates))
+            When driven rates are negative or not finite somewhere between, or too many jumps are expected.
 
-    def has_detailed_balance(self) -> bool:
-        """Whether no pair of states carries a current in the steady state, to rounding."""
-        flow = self.quasi_invariant(0.0).pmf[..., :, None] * self.rates
-        tolerance = 32 * self.states * torch.finfo(flow.dtype).eps * flow.amax((-2, -1), keepdim=True)
+        Warns
+        -----
+        RuntimeWarning
+            When driven rates change too abruptly to be followed: give `breakpoints`.
+        """
+        t0, t1 = self._interval(t0, t1)
+        if self._constant is not None:
+            return DiscreteChannel(stochastic_exponential(self.rates, (t1 - t0).to(self.rates))[0])
+        panels = self.panels(t0, t1)
+        first, last = panels.index(t0.flatten()), panels.index(t1.flatten())
+        matrix = panels.between(first, last)[0]
+        return DiscreteChannel(matrix.to(self.dtype).reshape(*t0.shape, *matrix.shape[-2:]))
+
+    def transition_accuracy(self, t0: Any, t1: Any) -> tuple[Tensor, Tensor]:
+        """How well `transition(t0, t1)` is known: the relative error of every entry, and what a row may be off besides.
+
+        Both have the shape of the times: |P - truth| <= relative * P entry by entry, plus a row of total `absolute`.
+        """
+        t0, t1 = self._interval(t0, t1)
+        if self._constant is not None:
+            units = stochastic_exponential(self.rates, (t1 - t0).to(self.rates))[2]
+            return units * torch.finfo(self.dtype).eps, torch.zeros_like(units)
+        panels = self.panels(t0, t1)
+        first, last = panels.index(t0), panels.index(t1)
+        relative, absolute = (
+            torch.cat([e.new_zeros(1), e.cumsum(0)]) for e in (panels.relative.detach(), panels.absolute.detach())
+        )
+        rounding = torch.finfo(self.dtype).eps
+        return relative[last] - relative[first] + rounding, absolute[last] - absolute[first]
+
+    def panels(self, t0: Tensor, t1: Tensor, *, reward: Reward | None = None) -> OrderedPanels:
+        """The panels of driven transitions between these times, with the reward earned on each."""
+        points = torch.cat([t0.flatten(), t1.flatten()])
+        low, high = points.min(), points.max()
+        inside = (self.breakpoints > low) & (self.breakpoints < high)
+        points = torch.cat([points, self.breakpoints[inside], torch.linspace(0, 1, 9).to(points) * (high - low) + low])
+        points = points.clamp(low, high).unique()
+        if len(points) == 1:
+            points = torch.cat([points, torch.nextafter(points, torch.full_like(points, torch.inf))])
+        return ordered_panels(self._rates_inside, points, reward=reward)
+
+    def _rates_inside(self, t: Tensor) -> Tensor:
+        return self.reservoir_rates_at(t).to(torch.float64)
+
+    # -- laws that are kept ------------------------------------------------------------------------------------------
+
+    def quasi_invariant(self, t: Any, dim: int | None = None) -> Discrete:
+        """The law that the jumps would keep at the rates of time t; its shape is that of t where they are driven.
+
+        Raises
+        ------
+        ValueError
+            When there is more than one (the states fall apart into closed classes), or the only one is an absorbing state.
+        """
+        rates = self.rates_at(t)
+        if not validating(rates):
+            return Discrete(eliminated(rates))
+        return Discrete(stationary_law(rates))
+
+    def has_detailed_balance(self, t: Any = 0.0) -> bool:
+        """Whether no reservoir carries a current between any pair of states in the steady state, to rounding."""
+        flow = self.quasi_invariant(t).pmf[..., None, :, None] * self.reservoir_rates_at(t)
+        tolerance = 32 * self.states * torch.finfo(flow.dtype).eps * flow.amax((-3, -2, -1), keepdim=True)
         return bool(((flow - flow.mT).abs() <= tolerance).all())
 
 
-def stochastic_exponential(rates: Tensor, duration: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """exp(L t), its integral over [0, t], and by how many units in the last place their entries may be off.
-
-    Uniformisation of a short step and doubling: sums and products of non-negative numbers only. Nothing cancels, so
-    that small entries are as accurate as large ones; rows are kept at one, those of the integral at the time.
-
-    Parameters
-    ----------
-    rates
-        Shape (..., K, K), zero diagonal.
-    duration
-        Shape (...), broadcasts against the batch of the rates.
-
-    Returns
-    -------
-    tuple
-        Two matrices (..., K, K), and relative errors (...) in units of eps: K for each doubling, since a relative
-        error of the transitions moves no probability by more than 2 K times that (O'Cinneide 1993).
-    """
-    size = rates.shape[-1]
-    exits = rates.sum(-1)
-    fastest = exits.amax(-1)
-    turnover = (fastest * duration).detach()
-    doublings = torch.ceil(torch.log2(turnover.clamp(min=1.0))).to(torch.int64)
-    step = duration * torch.pow(2.0, -doublings.to(duration.dtype))
-    identity = torch.eye(size, dtype=rates.dtype, device=rates.device)
-    mass = (fastest * step)[..., None, None]
-    # L h + m I, without a negative entry; the powers of it over k! times e^-m are a Poisson mixture
-    uniform = rates * step[..., None, None] + torch.diag_embed((fastest[..., None] - exits) * step[..., None])
-    count = 22  # mass <= 1: the rest is below 1 / 22! = 1e-21
-    weights = [torch.full_like(mass, 1 / (count + 1))]  # k! / m^(k+1) times the chance of more than k jumps
-    for k in range(count, 0, -1):
-        weights.append((1 + mass * weights[-1]) / k)
-    weights.reverse()
-    term = total = identity.expand(uniform.shape)
-    passed = weights[0] * term
-    for k in range(1, count):
-        term = term @ uniform / k
-        total = total + term
-        passed = passed + weights[k] * term
-    matrix = _rows_summing_to(torch.ones_like(step), total)
-    passed = _rows_summing_to(step, passed)
-    most = 64 if not validating(doublings) else int(doublings.max()) if doublings.numel() else 0
-    for i in range(most):
-        more = (doublings > i)[..., None, None]
-        step = torch.where(doublings > i, 2 * step, step)
-        passed = torch.where(more, _rows_summing_to(step, passed + matrix @ passed), passed)
-        matrix = torch.where(more, _rows_summing_to(torch.ones_like(step), matrix @ matrix), matrix)
-    return matrix, passed, (8 + 2.0 * size * (1 + doublings)).to(rates.dtype)
-
-
-def _rows_summing_to(total: Tensor, matrix: Tensor) -> Tensor:
-    sums = matrix.sum(-1, keepdim=True)
-    return matrix * (total[..., None, None] / sums)
-
-
-def _steady_state(rates: Tensor) -> Tensor:
-    """The steady state of each member of the batch, zero on transient states.
-
-    Raises
-    ------
-    ValueError
-        When a member has more than one closed class.
-    """
-    size = rates.shape[-1]
-    reach = (rates.detach() > 0) | torch.eye(size, dtype=torch.bool, device=rates.device)
-    for _ in range(size.bit_length()):
-        reach = (reach.to(torch.float32) @ reach.to(torch.float32)) > 0
-    recurrent = (reach <= reach.mT).all(-1)  # whatever i reaches leads back to i
-    if bool(recurrent.all()) and bool(reach.all()):
-        return _eliminated(rates)
-    flat_rates, flat_reach, flat_recurrent = (
-        x.reshape(-1, *x.shape[rates.ndim - 2 :]) for x in (rates, reach, recurrent)
-    )
-    laws = []
-    for member, reached, stays in zip(flat_rates, flat_reach, flat_recurrent, strict=True):
-        states = torch.nonzero(stays)[:, 0]
-        classes = {tuple(torch.nonzero(reached[i])[:, 0].tolist()) for i in states.tolist()}
-        if len(classes) > 1:
-            raise ValueError(
-                f"there is more than one steady state: the states fall apart into the closed classes {sorted(classes)}"
-            )
-        law = _eliminated(member[states][:, states])
-        laws.append(torch.zeros_like(member[0]).index_put((states,), law))
-    return torch.stack(laws).reshape(rates.shape[:-1])
-
-
-def _eliminated(rates: Tensor) -> Tensor:
-    """The steady state of irreducible rates by censoring states one by one: no subtraction, entrywise accurate.
-
-    References
-    ----------
-    Grassmann, Taksar and Heyman, "Regenerative analysis and steady state distributions", Oper. Res. 33 (1985).
-    """
-    inflows = []
-    while rates.shape[-1] > 1:
-        leaving = rates[..., -1, :-1]
-        inflow = rates[..., :-1, -1] / leaving.sum(-1, keepdim=True)
-        inflows.append(inflow)
-        rates = rates[..., :-1, :-1] + inflow[..., :, None] * leaving[..., None, :]
-        rates = rates - torch.diag_embed(rates.diagonal(dim1=-2, dim2=-1))
-    law = torch.ones_like(rates[..., 0])
-    for inflow in reversed(inflows):
-        law = torch.cat([law, (law * inflow).sum(-1, keepdim=True)], -1)
-    return law / law.sum(-1, keepdim=True)
+def _temperature(temperature: Any, reservoirs: int, like: Tensor) -> Tensor:
+    found = as_tensor(temperature, "temperature", dtype=like.dtype, device=like.device)
+    if found.ndim > 1 or found.ndim == 1 and len(found) != reservoirs:
+        raise ValueError(
+            f"temperature must be a number or one for each of the {reservoirs} reservoirs; got shape "
+            f"{tuple(found.shape)}"
+        )
+    if validating(found) and not bool((found > 0).all()):
+        raise ValueError(f"temperature must be > 0; got {found.min().item()}")
+    return found

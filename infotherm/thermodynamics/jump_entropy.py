@@ -10,7 +10,7 @@ from infotherm.core.estimate import Estimate
 from infotherm.core.rounding import rounding_error
 from infotherm.distributions import Discrete
 from infotherm.processes import MarkovJump
-from infotherm.processes.jump import stochastic_exponential
+from infotherm.processes.uniformisation import stochastic_exponential
 
 
 def jump_rate(rates: Tensor, pmf: Tensor) -> Estimate:
