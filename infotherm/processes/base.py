@@ -235,15 +235,26 @@ class AffineProcess(DiffusionProcess):
             When F is not symmetric, so that the force is not a gradient.
         """
         x = as_tensor(x, "x")
-        matrix, offset = self.force(t, x.shape[-1])
+        matrix, centre, rest = (m.to(x) for m in self.energy_coefficients(t, x.shape[-1]))
+        away = x - centre
+        return -0.5 * (away * (matrix @ away[..., None])[..., 0]).sum(-1) - (rest * x).sum(-1)
+
+    def energy_coefficients(self, t: Any, dim: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """(F, m, g) with the energy -(x - m)^T F (x - m) / 2 - g^T x, shapes (..., D, D), (..., D), (..., D).
+
+        g is the part of the constant force that F cannot balance, zero where F is regular.
+
+        Raises
+        ------
+        ValueError
+            When F is not symmetric, so that the force is not a gradient.
+        """
+        matrix, offset = self.force(t, dim)
         if validating(matrix) and bool((_asymmetry(matrix) > self._symmetry_noise(matrix)).any()):
             raise ValueError(f"{type(self).__name__} has no energy here: its force is not a gradient")
         matrix = 0.5 * (matrix + matrix.mT)
         centre = -(torch.linalg.pinv(matrix, hermitian=True) @ offset[..., None])[..., 0]
-        rest = offset + (matrix @ centre[..., None])[..., 0]  # the part of f outside the range of F
-        matrix, centre, rest = (m.to(x) for m in (matrix, centre, rest))
-        away = x - centre
-        return -0.5 * (away * (matrix @ away[..., None])[..., 0]).sum(-1) - (rest * x).sum(-1)
+        return matrix, centre, offset + (matrix @ centre[..., None])[..., 0]
 
     def _looks(self) -> Tensor:
         start = 0.0 if self.start is None else self.start

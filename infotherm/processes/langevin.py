@@ -217,6 +217,11 @@ class Langevin(DiffusionProcess):
         except RuntimeError:
             raise ValueError(f"force must give shape {tuple(x.shape)} at such states; got {tuple(values.shape)}") from None
 
+    @property
+    def has_nonconservative_force(self) -> bool:
+        """Whether a `force` was given beside or instead of a potential."""
+        return self._force is not None
+
     def energy(self, x: Any, t: Any) -> Tensor:
         """The potential at the states x and time t, shape (...)."""
         if self._potential is None:
