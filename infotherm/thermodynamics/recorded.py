@@ -17,7 +17,7 @@ from infotherm.estimators.diagnostics import distrusted
 from infotherm.estimators.held_out import lower_error
 
 BLOCKS = 32  # of each part, of which the spread of the mean is read off
-_CLEAR = 3.0  # standard errors at which neighbouring blocks are not independent
+_CLEAR = 3.5  # standard errors at which neighbouring blocks are not independent
 
 
 def as_paths(trajectories: Any, *, varying: bool = True) -> Tensor:
@@ -173,8 +173,9 @@ def held_out_bound(
 ) -> Estimate:
     """The mean over held-out windows, divided by the time `per`, as a lower bound of a rate.
 
-    Its standard error is that of the means of blocks, widened for skewness. Of kind "unknown" where neighbouring
-    blocks are correlated: the record is then too short for its memory.
+    Its standard error is that of the means of blocks, widened for skewness and by sqrt((1 + r) / (1 - r)) where
+    neighbouring blocks have a correlation r > 0. Of kind "unknown" where that is beyond chance: the record is then too
+    short for its memory.
 
     Parameters
     ----------
@@ -187,9 +188,10 @@ def held_out_bound(
     deviations = means - means.mean()
     stderr = lower_error(deviations, n) * math.sqrt(n / (n - 1)) / per
     value = means.mean() / per
+    correlation, chance = _neighbour_correlation(blocks)
     estimate = Estimate(
         value,
-        stderr=stderr,
+        stderr=stderr * math.sqrt((1 + max(correlation, 0.0)) / (1 - max(correlation, 0.0))),
         error=rounding_error([value, means.abs().mean() / per]) + error / per,
         kind="lower",
         method="variational",
@@ -197,26 +199,17 @@ def held_out_bound(
         streams=streams,
         info={"n": n, "windows": sum(part.numel() for part in terms), **info},
     )
-    return _unless_correlated(name, estimate, blocks)
-
-
-def _unless_correlated(name: str, estimate: Estimate, blocks: Sequence[Tensor]) -> Estimate:
-    pairs = [(block[:, :-1] * block[:, 1:]).flatten() for block in map(_centred, blocks) if block.shape[1] > 1]
-    if not pairs:
+    if correlation <= _CLEAR * chance:
         return estimate
-    products, size = torch.cat(pairs), torch.cat([_centred(block).flatten() for block in blocks]).square().mean()
+    reason = f"neighbouring blocks of the record are correlated ({correlation:.2f}): it is too short for its memory"
+    return distrusted(name, estimate, reason)
+
+
+def _neighbour_correlation(blocks: Sequence[Tensor]) -> tuple[float, float]:
+    """The correlation of neighbouring blocks (n_paths, blocks), and its standard error where there is none."""
+    centred = [block - block.mean() for block in blocks]
+    products = torch.cat([(block[:, :-1] * block[:, 1:]).flatten() for block in centred])
+    size = torch.cat([block.flatten() for block in centred]).square().mean()
     if len(products) < BLOCKS // 2 or not bool(size > 0):
-        return estimate
-    correlation = float(products.mean() / size)
-    if correlation * math.sqrt(len(products)) > _CLEAR:
-        return distrusted(
-            name,
-            estimate,
-            f"neighbouring blocks of the record are correlated ({correlation:.2f}): it is too short for its memory, "
-            "and its random error is not known",
-        )
-    return estimate
-
-
-def _centred(block: Tensor) -> Tensor:
-    return block - block.mean()
+        return 0.0, math.inf
+    return min(float(products.mean() / size), 0.99), 1 / math.sqrt(len(products))
