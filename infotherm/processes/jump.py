@@ -19,7 +19,7 @@ from infotherm.processes.uniformisation import stochastic_exponential
 
 
 class MarkovJump(Process):
-    """Jumps between K states: dp_j / dt = sum_i (p_i k[i, j] - p_j k[j, i]), at constant rates k or at driven ones k(t).
+    """Jumps between K states at rates k, constant or driven: dp_j / dt = sum_i (p_i k[i, j] - p_j k[j, i]).
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class MarkovJump(Process):
             raise ValueError(f"give either rates or reservoirs; got {'both' if rates is not None else 'neither'}")
         self._name = "rates" if reservoirs is None else "reservoirs"
         given = rates if reservoirs is None else reservoirs
-        self.driven = callable(given) and not hasattr(given, "__array__")
+        self.driven = _is_function(given)
         self.horizon = horizon if horizon is not None else getattr(given, "horizon", None)
         if self.horizon is not None and not self.horizon > 0:
             raise ValueError(f"horizon must be > 0; got {self.horizon}")
@@ -100,9 +100,10 @@ class MarkovJump(Process):
         points = getattr(given, "times", ()) if breakpoints is None else breakpoints
         self.breakpoints = as_tensor(points, "breakpoints", dtype=torch.float64).flatten().sort().values
         self.temperature = _temperature(temperature, self.reservoirs, first)
-        self._energies = energies
-        if callable(energies) and not hasattr(energies, "__array__"):
-            self._energies = function_of_time(energies, 1, "energies")
+        self._energies: Callable[[Tensor], Tensor] | None = None
+        if energies is not None:
+            self._energies = function_of_time(energies, 1, "energies") if _is_function(energies) else _always(energies)
+            self.energies_at(0.0)
 
     # -- rates -------------------------------------------------------------------------------------------------------
 
@@ -159,10 +160,7 @@ class MarkovJump(Process):
         """The energies of the states at times (...), shape (..., K); zero unless they were given."""
         if self._energies is None:
             return torch.zeros(self.states, dtype=self.dtype, device=self.device)
-        if callable(self._energies):
-            found = self._energies(as_tensor(t, "t", dtype=torch.float64, device=self.device))
-        else:
-            found = as_tensor(self._energies, "energies", dtype=self.dtype, device=self.device)
+        found = self._energies(as_tensor(t, "t", dtype=torch.float64, device=self.device)).to(self.device, self.dtype)
         require_shape(found, ("...", self.states), "energies")
         return require_finite(found, "energies")
 
@@ -235,7 +233,7 @@ class MarkovJump(Process):
         Raises
         ------
         ValueError
-            When there is more than one (the states fall apart into closed classes), or the only one is an absorbing state.
+            When there is more than one (the states fall apart into closed classes), or only an absorbing state.
         """
         rates = self.rates_at(t)
         if not validating(rates):
@@ -247,6 +245,15 @@ class MarkovJump(Process):
         flow = self.quasi_invariant(t).pmf[..., None, :, None] * self.reservoir_rates_at(t)
         tolerance = 32 * self.states * torch.finfo(flow.dtype).eps * flow.amax((-3, -2, -1), keepdim=True)
         return bool(((flow - flow.mT).abs() <= tolerance).all())
+
+
+def _is_function(x: Any) -> bool:
+    return callable(x) and not hasattr(x, "__array__")
+
+
+def _always(x: Any) -> Callable[[Tensor], Tensor]:
+    found = as_tensor(x, "energies")
+    return lambda t: found
 
 
 def _temperature(temperature: Any, reservoirs: int, like: Tensor) -> Tensor:
