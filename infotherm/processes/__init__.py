@@ -8,6 +8,7 @@ from infotherm.processes.jump import MarkovJump
 from infotherm.processes.langevin import Langevin
 from infotherm.processes.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from infotherm.processes.protocol import Protocol
+from infotherm.processes.underdamped import UnderdampedLangevin
 
 __all__ = [
     "AffineDiffusion",
@@ -20,6 +21,7 @@ __all__ = [
     "Process",
     "Protocol",
     "StraightLine",
+    "UnderdampedLangevin",
     "VarianceExploding",
     "VariancePreserving",
     "steady_state",
