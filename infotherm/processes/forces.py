@@ -119,6 +119,11 @@ class ForcedProcess(DiffusionProcess):
                 f"force must give shape {tuple(x.shape)} at such positions; got {tuple(values.shape)}"
             ) from None
 
+    @property
+    def has_nonconservative_force(self) -> bool:
+        """Whether a `force` was given beside or instead of a potential."""
+        return self._force is not None
+
     def _descent(self, x: Tensor, control: Tensor) -> Tensor:
         """-grad potential, each state by itself."""
         if torch.compiler.is_compiling():

@@ -1,22 +1,18 @@
-"""Overdamped Langevin dynamics: forces and potentials as functions, protocols, several baths, rings, multiplicative noise."""
+"""Overdamped Langevin dynamics: forces and potentials, protocols, several baths, rings, multiplicative noise."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from infotherm.channels.base import Channel
 from infotherm.core.tensors import as_tensor, require_finite, validating
-from infotherm.processes.base import DiffusionProcess
+from infotherm.processes.forces import ForcedProcess, agreed_size, arguments, positive, sizes_of
+from infotherm.processes.time_functions import function_of_time
 
-Field = Callable[..., Any]
 
-
-class Langevin(DiffusionProcess):
+class Langevin(ForcedProcess):
     """dX = mu F dt + sigma dB with F = -grad potential + force, read as Ito; D = sigma sigma^T / 2 = mu T.
 
     `force`, `potential` and a multiplicative `sigma` are functions of the states x (..., D), or of x and a control c:
@@ -35,13 +31,14 @@ class Langevin(DiffusionProcess):
         function of (x, c) that gives (..., D) or (..., D, M): multiplicative noise. Must be > 0. Where it is left out,
         sigma = sqrt(2 mu T).
     protocol
-        The control c as a function of time: a `Protocol`, any callable, or a number.
+        The control c as a function of time: a `Protocol`, any callable, or a constant.
     periodic
         The period of every coordinate (a ring, a torus), or one for each (D,), infinite where there is none. States are
         not wrapped: a path keeps the number of its turns.
     mobility, temperature
         mu, a number, and T, a number or one for each coordinate (D,), both > 0. Mobility 1 unless given or fixed by
-        sigma and the temperature, so that b = F and T = sigma^2 / 2.
+        sigma and the temperature (mu = D / T), so that b = F and T = sigma^2 / 2 where neither is given. All three may
+        be given where they agree.
     dim
         Number of coordinates; found from the other arguments where they tell, else any.
     horizon
@@ -52,7 +49,9 @@ class Langevin(DiffusionProcess):
     ValueError
         Naming the argument: neither force nor potential, sigma or a temperature that is not positive, sizes that do not
         agree, a temperature that contradicts sigma and mobility; and, at the first use, a function whose values have
-        another shape or are not finite (with the state at which).
+        another shape or are not finite.
+    TypeError
+        For a potential that is not written with torch operations, at the first use.
 
     Examples
     --------
@@ -68,8 +67,8 @@ class Langevin(DiffusionProcess):
 
     def __init__(
         self,
-        force: Field | Any = None,
-        potential: Field | None = None,
+        force: Any = None,
+        potential: Any = None,
         sigma: Any = None,
         protocol: Any = None,
         periodic: Any = None,
@@ -79,68 +78,55 @@ class Langevin(DiffusionProcess):
         dim: int | None = None,
         horizon: float | None = None,
     ) -> None:
-        if force is None and potential is None:
-            raise ValueError("a Langevin process needs a force, a potential or both; got neither")
-        if potential is not None and not callable(potential):
-            raise TypeError(f"potential must be a function of the states; got {type(potential).__name__}")
-        self._force = None if force is None else _field(force, "force")
-        self._potential = None if potential is None else _field(potential, "potential")
-        self.protocol = _protocol(protocol)
-        self.horizon = horizon if horizon is not None else getattr(protocol, "horizon", None)
-        mobility, temperature = (
-            None if value is None else _positive(value, name)
-            for name, value in (("mobility", mobility), ("temperature", temperature))
-        )
-        if mobility is not None and mobility.ndim:
-            raise ValueError(f"mobility must be one number; got shape {tuple(mobility.shape)}")
-        self.additive = not (callable(sigma) and _arguments(sigma) > 1)
-        self._sigma = self._noise(sigma, mobility, temperature)
-        self._mobility, self._temperature = mobility, temperature
-        self._mobility_number = 1.0 if mobility is None else float(mobility)
+        super().__init__(force, potential, protocol, horizon)
+        self._mobility = None if mobility is None else positive(mobility, "mobility", scalar=True)
+        self._temperature = None if temperature is None else positive(temperature, "temperature")
+        self.period = None if periodic is None else positive(periodic, "periodic", finite=False)
+        self._mobility_number = 1.0 if mobility is None else float(self._mobility)  # type: ignore[arg-type]
         self._mobility_is_one = mobility is None and (temperature is None or sigma is None)
-        self.period = None if periodic is None else _positive(periodic, "periodic", finite=False)
-        self.dim = self._found_size(dim)
+        self.additive = not (callable(sigma) and arguments(sigma, "sigma") > 1)
+        self._driven_noise = callable(sigma) and self.additive
+        if callable(sigma) and temperature is not None and (mobility is not None or self.additive):
+            raise ValueError(
+                "a sigma that is a function cannot go with that temperature (D = mu T): leave the temperature out, and "
+                "give the mobility where it is not 1"
+            )
+        self._sigma = self._noise(sigma)
+        self.dim = agreed_size(self._sizes(dim))
         self._check_temperature()
 
     # -- what the arguments say --------------------------------------------------------------------------------------
 
-    def _noise(self, sigma: Any, mobility: Tensor | None, temperature: Tensor | None) -> Any:
+    def _noise(self, sigma: Any) -> Any:
+        """sigma as a number, a matrix, a function of times, or a function of states and control."""
         if sigma is None:
-            if temperature is None:
+            if self._temperature is None:
                 raise ValueError("sigma must be given, or the temperature (sigma = sqrt(2 mu T))")
-            sigma = (2 * (1.0 if mobility is None else mobility) * temperature).sqrt()
-        if callable(sigma):
-            self._driven_noise = self.additive
-            sample = None if not self.additive else _noise_value(sigma(torch.zeros((), dtype=torch.float64)))
-            self.isotropic = sample is not None and sample.ndim == 0
+            sigma = (2 * self._mobility_number * self._temperature).sqrt()
+        if not self.additive:
+            self.isotropic = False
             return sigma
-        self._driven_noise = False
-        constant = _noise_value(sigma)
+        if self._driven_noise:
+            first = _constant_noise(sigma(torch.zeros((), dtype=torch.float64)))
+            self.isotropic = first.ndim == 0
+            return function_of_time(sigma, first.ndim, "sigma")
+        constant = _constant_noise(sigma)
         self.isotropic = constant.ndim == 0
-        if constant.ndim == 1:
-            constant = torch.diag(constant)
-        return constant
+        return torch.diag(constant) if constant.ndim == 1 else constant
 
-    def _found_size(self, dim: int | None) -> int | None:
-        sizes = {} if dim is None else {"dim": int(dim)}
-        constant = self._sigma
-        if callable(constant) and self.additive and not self.isotropic:
-            constant = _noise_value(constant(torch.zeros((), dtype=torch.float64)))
-        if isinstance(constant, Tensor) and constant.ndim:
-            sizes["sigma"] = constant.shape[0]
-        for name, value in (("temperature", self._temperature), ("periodic", self.period)):
-            if value is not None and value.ndim:
-                sizes[name] = value.shape[0]
-        if len(set(sizes.values())) > 1:
-            raise ValueError(f"the arguments must agree on D; got {', '.join(f'{k}: {v}' for k, v in sizes.items())}")
-        return next(iter(sizes.values()), None)
+    def _sizes(self, dim: int | None) -> dict[str, int]:
+        sizes = sizes_of(dim, temperature=self._temperature, periodic=self.period)
+        if not self.isotropic and self.additive:
+            first = self._sigma(torch.zeros((), dtype=torch.float64)) if self._driven_noise else self._sigma
+            sizes["sigma"] = first.shape[0]
+        return sizes
 
     def _check_temperature(self) -> None:
         """Where mobility, temperature and sigma are all given, D = mu T must hold."""
-        if self._mobility is None or self._temperature is None or not isinstance(self._sigma, Tensor):
+        if self._mobility is None or self._temperature is None:
             return
         size = self.dim or 1
-        diffusion = self.diffusion_matrix(0.0, size)
+        diffusion = self.diffusion_matrix(0.0 if self.start is None else self.start, size)
         wanted = torch.diag((self._mobility * self._temperature).expand(size)).to(diffusion)
         if not torch.allclose(diffusion, wanted, rtol=1e-12, atol=1e-12 * float(wanted.max())):
             raise ValueError(
@@ -148,164 +134,73 @@ class Langevin(DiffusionProcess):
                 f"{wanted.tolist()}: leave one of the three out"
             )
 
-    # -- the process -------------------------------------------------------------------------------------------------
+    # -- drift -------------------------------------------------------------------------------------------------------
 
     @property
     def is_static(self) -> bool:
-        return self.protocol is None and not self._driven_noise and self._control_free
+        """Whether nothing depends on time: functions of the state alone, or a constant control.
 
-    @property
-    def _control_free(self) -> bool:
-        """Whether no function takes a control, so that without a protocol nothing depends on time."""
-        functions = [f for f in (self._force, self._potential) if f is not None]
-        own = all(f.arguments == 1 for f in functions)
-        return own and (self.additive or _arguments(self._sigma) == 1)
-
-    def transition(self, t0: Any, t1: Any) -> Channel:
-        """Refuses: the transition has no closed form.
-
-        Raises
-        ------
-        NotImplementedError
-            Always, naming the ways to a law or to paths.
+        A sigma of two arguments is looked at in 9 times.
         """
-        self._no_closed_form("transition")
+        return not self._driven_noise and self.control_free and (self.additive or self._noise_is_static())
 
-    def _no_closed_form(self, what: str) -> NoReturn:
-        raise NotImplementedError(
-            f"a Langevin process has no closed-form {what}: simulate paths (thermodynamics.simulate), solve the "
-            f"Fokker-Planck equation on a grid (processes.fokker_planck), or state an affine drift as "
-            f"OrnsteinUhlenbeck or AffineDiffusion"
-        )
-
-    def control(self, t: Any) -> Tensor:
-        """The protocol's value at time t, the time itself without one."""
-        (t,) = self._times(t=t)
-        if self.protocol is None:
-            return t
-        return require_finite(as_tensor(self.protocol(t), "protocol"), "protocol")
+    def _noise_is_static(self) -> bool:
+        start = 0.0 if self.start is None else self.start
+        times = torch.linspace(start, start + 1.0 if self.horizon is None else self.horizon, 9, dtype=torch.float64)
+        x = torch.linspace(-1.3, 1.7, 5 * (self.dim or 1), dtype=torch.float64).reshape(5, -1)
+        seen = [self._noise_field(x, self.control(t)) for t in times]
+        return self._constant_control or all(torch.equal(values, seen[0]) for values in seen[1:])
 
     def drift(self, x: Any, t: Any) -> Tensor:
-        return self.drift_at(self._states(x), self.control(t))
+        """mu F, shapes (..., D) and (...) -> (..., D), in the dtype of x."""
+        free = self.control_free and self.additive
+        return self._time_by_time(self.drift_at, self._states(x), t, free)
 
     def drift_at(self, x: Tensor, control: Tensor) -> Tensor:
         """The drift at a value of the control: what an integrator calls in its loop, and may compile."""
         return self._mobile(self.total_force_at(x, control), x, control)
 
-    def total_force(self, x: Any, t: Any) -> Tensor:
-        """F = -grad potential + force at the states x, shape (..., D)."""
-        return self.total_force_at(self._states(x), self.control(t))
+    def _mobile(self, force: Tensor, x: Tensor, control: Tensor) -> Tensor:
+        """mu F: a number mu, or D T^-1 where sigma and the temperature are given and the mobility is not."""
+        if self._mobility is not None:
+            return self._mobility_number * force
+        if self._mobility_is_one:
+            return force
+        assert self._temperature is not None
+        pulled = force / self._temperature.to(force)
+        if self.isotropic:
+            return (0.5 * self._sigma.square()).to(force) * pulled
+        sigma = self._sigma.to(force) if self.additive else self._noise_field(x, control)
+        return 0.5 * (sigma @ (sigma.mT @ pulled[..., None]))[..., 0]
 
-    def total_force_at(self, x: Tensor, control: Tensor) -> Tensor:
-        """The total force at a value of the control, without a look at the time."""
-        total = None
-        if self._potential is not None:
-            total = self._descent(x, control)
-        if self._force is not None:
-            own = self.nonconservative_force_at(x, control)
-            total = own if total is None else total + own
-        assert total is not None
-        return total
-
-    def nonconservative_force_at(self, x: Tensor, control: Tensor) -> Tensor:
-        """The part of the force given as `force`, zero where there is none, shape (..., D)."""
-        if self._force is None:
-            return torch.zeros_like(x)
-        values = self._force(x, control)
-        try:
-            return values.to(x).expand(x.shape)
-        except RuntimeError:
-            raise ValueError(f"force must give shape {tuple(x.shape)} at such states; got {tuple(values.shape)}") from None
-
-    @property
-    def has_nonconservative_force(self) -> bool:
-        """Whether a `force` was given beside or instead of a potential."""
-        return self._force is not None
-
-    def energy(self, x: Any, t: Any) -> Tensor:
-        """The potential at the states x and time t, shape (...)."""
-        if self._potential is None:
-            return super().energy(x, t)
-        return self.energy_at(self._states(x), self.control(t))
-
-    def energy_at(self, x: Tensor, control: Tensor) -> Tensor:
-        """The potential at a value of the control.
-
-        Raises
-        ------
-        ValueError
-            When its values have another shape or are not finite, naming the state.
-        """
-        assert self._potential is not None
-        values = self._potential(x, control)
-        if values.shape != x.shape[:-1]:
-            try:
-                values = values.expand(x.shape[:-1])
-            except RuntimeError:
-                raise ValueError(
-                    f"potential must give one number for each state, shape {tuple(x.shape[:-1])}; got "
-                    f"{tuple(values.shape)}: sum over the last axis"
-                ) from None
-        return values
-
-    def has_energy(self, dim: int | None = None) -> bool:
-        return self._potential is not None
-
-    def check_states(self, x: Any, t: Any) -> None:
-        """Refuse a force or potential that is not finite at these states.
-
-        Raises
-        ------
-        ValueError
-            Naming the function, the state and the time.
-        """
-        x, control = self._states(x), self.control(t)
-        named = {"force": self.total_force_at(x, control)}
-        if self._potential is not None:
-            named = {"potential": self.energy_at(x, control)[..., None], **named}
-        for name, values in named.items():
-            bad = ~torch.isfinite(values).all(-1)
-            if bool(bad.any()):
-                where = torch.nonzero(bad)[0].tolist()
-                raise ValueError(
-                    f"{name} must be finite; got {values[tuple(where)].tolist()} at the state "
-                    f"{x[tuple(where)].tolist()} and time {float(torch.as_tensor(t).reshape(-1)[0]):.6g}"
-                )
-
-    def _descent(self, x: Tensor, control: Tensor) -> Tensor:
-        """-grad potential, each state by itself."""
-        assert self._potential is not None
-        if torch.compiler.is_compiling():
-            return -torch.func.grad(lambda y: self.energy_at(y, control).sum())(x)
-        wanted = torch.is_grad_enabled() and x.requires_grad
-        with torch.enable_grad():
-            point = x if wanted else x.detach().requires_grad_(True)
-            energy = self.energy_at(point, control)
-            if not energy.requires_grad:
-                return torch.zeros_like(x)
-            (slope,) = torch.autograd.grad(energy.sum(), point, create_graph=wanted)
-        return -slope if wanted else -slope.detach()
-
-    # -- noise, mobility, temperature --------------------------------------------------------------------------------
+    # -- noise and temperature ---------------------------------------------------------------------------------------
 
     def diffusion(self, t: Any) -> Tensor:
+        """sigma(t): shape (...) of t when isotropic, else a matrix (..., D, M).
+
+        Raises
+        ------
+        ValueError
+            When it depends on the state, or is not positive at a time.
+        """
         if not self.additive:
             raise ValueError("the noise depends on the state: ask noise_at(x, t)")
         (t,) = self._times(t=t)
         if isinstance(self._sigma, Tensor):
             return self._sigma.to(t.device).broadcast_to((*t.shape, *self._sigma.shape))
-        value = as_tensor(self._sigma(t), "sigma").to(t)
+        value = self._sigma(t).to(t)
         value = torch.diag_embed(value) if not self.isotropic and value.ndim == t.ndim + 1 else value
-        _refuse_no_noise(value, self.isotropic, "sigma")
-        return value if value.ndim > t.ndim else value.expand(t.shape)
+        _refuse_no_noise(value, self.isotropic)
+        return value
 
     def noise_at(self, x: Any, t: Any) -> Tensor:
+        """sigma at the states x, in their dtype: shape (...) when isotropic, else (..., D, M)."""
         if self.additive:
             return super().noise_at(x, t)
-        x = self._states(x)
-        return self._noise_field(x, self.control(t))
+        return self._time_by_time(self._noise_field, self._states(x), t, self._constant_control)
 
     def _noise_field(self, x: Tensor, control: Tensor) -> Tensor:
+        """A multiplicative sigma at states x as matrices (..., D, M)."""
         values = as_tensor(self._sigma(x, control), "sigma").to(x)
         if values.shape == x.shape:
             values = torch.diag_embed(values)
@@ -317,28 +212,48 @@ class Langevin(DiffusionProcess):
         return require_finite(values, "sigma")
 
     def diffusion_divergence(self, x: Any, t: Any) -> Tensor:
+        """div D(x, t) = sum_j d D_ij / d x_j by automatic differentiation, shape (..., D); zero for additive noise.
+
+        Raises
+        ------
+        TypeError
+            For a sigma that is not written with torch operations.
+        """
         x = self._states(x)
         if self.additive:
             return torch.zeros_like(x)
-        control = self.control(t)
+        return self._time_by_time(self._divergence, x, t, self._constant_control)
 
-        def row_sums(y: Tensor) -> Tensor:
-            sigma = self._noise_field(y, control)
-            return (0.5 * sigma @ sigma.mT).flatten(0, -3).sum(0) if y.ndim > 1 else 0.5 * sigma @ sigma.mT
-
+    def _divergence(self, x: Tensor, control: Tensor) -> Tensor:
+        wanted = torch.is_grad_enabled() and x.requires_grad
         with torch.enable_grad():
-            point = x.detach().requires_grad_(True)
-            summed = row_sums(point)
-            total = torch.zeros_like(x)
+            point = x if wanted else x.detach().requires_grad_(True)
+            sigma = self._noise_field(point, control)
+            matrix = (0.5 * sigma @ sigma.mT).reshape(-1, x.shape[-1], x.shape[-1]).sum(0)  # each state by itself
+            if not matrix.requires_grad:
+                moved = self._noise_field(x.detach() + 0.1 + 0.01 * x.detach().abs(), control)
+                if not torch.equal(moved, sigma):
+                    raise TypeError("sigma must be written with torch operations: no gradient passes through it")
+                return torch.zeros_like(x)
+            rows = []
             for i in range(x.shape[-1]):
-                for j in range(x.shape[-1]):
-                    if not summed[i, j].requires_grad:
-                        continue
-                    (slope,) = torch.autograd.grad(summed[i, j], point, retain_graph=True)
-                    total[..., i] += slope[..., j]
-        return total
+                slopes = [
+                    torch.autograd.grad(
+                        entry, point, retain_graph=True, create_graph=wanted, allow_unused=True, materialize_grads=True
+                    )[0][..., j]
+                    for j, entry in enumerate(matrix[i])
+                ]
+                rows.append(torch.stack(slopes, -1).sum(-1))
+            return torch.stack(rows, -1)
 
     def integrated_diffusion(self, t0: Any, t1: Any) -> Tensor:
+        """Integral of sigma^2 (isotropic), or of sigma sigma^T, from t0 to t1, by quadrature where sigma is a function.
+
+        Raises
+        ------
+        ValueError
+            For multiplicative noise.
+        """
         from infotherm.core.quadrature import integrate
 
         t0, t1 = self._interval(t0, t1)
@@ -348,13 +263,16 @@ class Langevin(DiffusionProcess):
             square = self._sigma.square() if self.isotropic else self._sigma @ self._sigma.mT
             return (t1 - t0)[(..., *[None] * square.ndim)] * square.to(t1.device)
         if self.isotropic:
-            return integrate(lambda t: self.diffusion(t).square(), t0, t1).value
+            return integrate(lambda t: self.diffusion(t).square(), t0, t1, rtol=1e-13).value
         size = self.diffusion(t0).shape[-2]
-        entries = [
-            [integrate(lambda t, i=i, j=j: 2 * self.diffusion_matrix(t)[..., i, j], t0, t1).value for j in range(size)]
-            for i in range(size)
-        ]
-        return torch.stack([torch.stack(row, -1) for row in entries], -2)
+        shape = (*t0.shape, size, size)
+
+        def entries(t: Tensor) -> Tensor:  # nodes (M, *batch, D, D): every entry a member of the batch
+            matrix = 2 * self.diffusion_matrix(t[..., 0, 0])
+            return matrix.expand(*t.shape[: t.ndim - 2], size, size)
+
+        low, high = (s[..., None, None].expand(shape) for s in (t0, t1))
+        return integrate(entries, low, high, rtol=1e-13).value
 
     @property
     def temperature(self) -> Tensor:
@@ -368,116 +286,36 @@ class Langevin(DiffusionProcess):
         if self._temperature is not None:
             return self._temperature
         if not isinstance(self._sigma, Tensor):
-            raise ValueError("the temperature D / mu is not constant, since sigma is a function: give temperature=")
-        mobility = 1.0 if self._mobility is None else self._mobility
+            raise ValueError("the temperature D / mu is not constant: sigma is a function")
         if self.isotropic:
-            return 0.5 * self._sigma.square() / mobility
+            return 0.5 * self._sigma.square() / self._mobility_number
         diffusion = 0.5 * self._sigma @ self._sigma.mT
         own = diffusion.diagonal()
         if bool((diffusion - torch.diag(own)).abs().max() > 1e-14 * own.max()):
             raise ValueError("D / mu is no diagonal matrix: there is no temperature for each coordinate")
-        return own / mobility
-
-    def _mobile(self, force: Tensor, x: Tensor, control: Tensor) -> Tensor:
-        """mu F: a number mu, or D T^-1 where sigma and the temperature are given and the mobility is not."""
-        if self._mobility is not None:
-            return self._mobility_number * force
-        if self._mobility_is_one:
-            return force
-        assert self._temperature is not None
-        pulled = force / self._temperature.to(force)
-        if isinstance(self._sigma, Tensor):
-            if self.isotropic:
-                return (0.5 * self._sigma.square()).to(force) * pulled
-            sigma = self._sigma.to(force)
-        elif self.additive:
-            raise ValueError("give the mobility too: sigma depends on time, and mu = D / T with it")
-        else:
-            sigma = self._noise_field(x, control)
-        return 0.5 * (sigma @ (sigma.mT @ pulled[..., None]))[..., 0]
-
-    def _states(self, x: Any) -> Tensor:
-        x = as_tensor(x, "x")
-        if x.ndim == 0 or (self.dim is not None and x.shape[-1] != self.dim):
-            raise ValueError(f"x must have shape (..., {self.dim or 'D'}); got {tuple(x.shape)}")
-        return x
+        return own / self._mobility_number
 
 
-class _field:
-    """A function of states, or of states and a control, as one of both; a constant as a function of neither."""
-
-    def __init__(self, function: Any, name: str) -> None:
-        self.name = name
-        if callable(function):
-            self.function: Callable[..., Any] = function
-            self.arguments = _arguments(function)
-            return
-        constant = require_finite(as_tensor(function, name), name)
-        self.function, self.arguments = lambda x: constant.to(x).broadcast_to(x.shape), 1
-
-    def __call__(self, x: Tensor, control: Tensor) -> Tensor:
-        values = self.function(x) if self.arguments == 1 else self.function(x, control)
-        return values if isinstance(values, Tensor) else as_tensor(values, self.name).to(x)
-
-
-def _arguments(function: Callable[..., Any]) -> int:
-    """How many positional arguments a function needs, 1 or 2.
-
-    Raises
-    ------
-    TypeError
-        When it takes another number.
-    """
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return 1
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    needed = sum(p.default is p.empty for p in positional)
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return max(needed, 2) if needed != 1 else 1
-    if needed > 2 or not positional:
-        raise TypeError(f"a function of (x) or (x, control) is expected; got one that needs {needed} arguments")
-    return max(needed, 1)
-
-
-def _protocol(protocol: Any) -> Callable[[Tensor], Any] | None:
-    if protocol is None or callable(protocol):
-        return protocol
-    constant = require_finite(as_tensor(protocol, "protocol"), "protocol")
-    return lambda t: constant.to(t).expand(*t.shape, *constant.shape)
-
-
-def _positive(value: Any, name: str, *, finite: bool = True) -> Tensor:
-    """A positive number or vector.
+def _constant_noise(sigma: Any) -> Tensor:
+    """A constant sigma, checked.
 
     Raises
     ------
     ValueError
-        When it is not.
+        For more than two axes, or no noise.
     """
-    tensor = as_tensor(value, name).to(torch.float64)
-    if finite:
-        require_finite(tensor, name)
-    if tensor.ndim > 1 or not bool((tensor > 0).all()):
-        raise ValueError(f"{name} must be > 0, a number or one for each coordinate; got {tensor.tolist()}")
-    return tensor
-
-
-def _noise_value(sigma: Any) -> Tensor:
-    """A constant sigma, checked."""
     value = require_finite(as_tensor(sigma, "sigma").to(torch.float64), "sigma")
-    if value.ndim > 2:
+    if value.ndim > 2 or not value.numel():
         raise ValueError(f"sigma must be a number, (D,) or (D, M); got shape {tuple(value.shape)}")
-    _refuse_no_noise(value, value.ndim < 2, "sigma")
+    _refuse_no_noise(value, value.ndim < 2)
     return value
 
 
-def _refuse_no_noise(value: Tensor, scalar: bool, name: str) -> None:
+def _refuse_no_noise(value: Tensor, numbers: bool) -> None:
     if not validating(value):
         return
-    require_finite(value, name)
-    if scalar and not bool((value > 0).all()):
-        raise ValueError(f"{name} must be > 0; got {value.min().item():.6g}")
-    if not scalar and bool((value.abs().amax(-1) == 0).any()):
-        raise ValueError(f"{name} must move every coordinate; got a row of zeros")
+    require_finite(value, "sigma")
+    if numbers and not bool((value > 0).all()):
+        raise ValueError(f"sigma must be > 0; got {value.min().item():.6g}")
+    if not numbers and bool((value.abs().amax(-1) == 0).any()):
+        raise ValueError("sigma must move every coordinate; got a row of zeros")

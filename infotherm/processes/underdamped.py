@@ -209,5 +209,5 @@ class UnderdampedLangevin(ForcedProcess):
 
     def kinetic_energy(self, x: Any) -> Tensor:
         """m v^2 / 2 summed over coordinates, shape (...), of states (..., 2 D)."""
-        velocities = self.split(x)[1]
+        velocities = as_tensor(x, "x").chunk(2, -1)[1]
         return 0.5 * (self.mass.to(velocities) * velocities.square()).sum(-1)
