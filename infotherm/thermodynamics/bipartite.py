@@ -105,8 +105,8 @@ def bipartite_rates(process: Process, parts: Any, p: Any = None, t: Any = None) 
 
     References
     ----------
-    Allahverdyan, Janzing and Mahler, J. Stat. Mech. (2009) P09011; Horowitz and Esposito, Phys. Rev. X 4 (2014) 031015,
-    eqs. 12-17; Barato, Hartich and Seifert, New J. Phys. 16 (2014) 103024 (learning rate).
+    Allahverdyan, Janzing and Mahler, J. Stat. Mech. (2009) P09011; Horowitz and Esposito, Phys. Rev. X 4 (2014)
+    031015; Barato, Hartich and Seifert, New J. Phys. 16 (2014) 103024 (learning rate).
 
     Examples
     --------
