@@ -113,12 +113,8 @@ def entropy_production_from_network(
         require_enough(part, part.shape[1] - 1, "trajectories")
     draw = private_generator(generator, paths.device)
     inputs = _Inputs.of(train, periods)
-    network = MLP(
-        inputs.size, 1, width=width, depth=depth, zero_output=True, generator=draw, device=paths.device
-    )
-    validation, best_step = _train(
-        network, inputs(train), inputs(chosen), steps, batch_size, learning_rate, draw
-    )
+    network = MLP(inputs.size, 1, width=width, depth=depth, zero_output=True, generator=draw, device=paths.device)
+    validation, best_step = _train(network, inputs(train), inputs(chosen), steps, batch_size, learning_rate, draw)
     ratios = _log_ratios(network, inputs(fresh)).reshape(fresh.shape[0], -1)
     cut = 0.5 * math.log(ratios.numel())
     return held_out_bound(

@@ -179,7 +179,9 @@ def _chooser(basis: Basis, periods: Tensor) -> Callable[[Tensor], Features]:
         return lambda middle: _linear_and_fourier(middle, periods)
     if basis == "gaussian":
         if bool(periods.isfinite().any()):
-            raise ValueError("basis 'gaussian' is for coordinates that are not periodic: leave it out for Fourier modes")
+            raise ValueError(
+                "basis 'gaussian' is for coordinates that are not periodic: leave it out for Fourier modes"
+            )
         return _gaussians
     if not callable(basis):
         raise ValueError(f"basis must be None, 'gaussian' or a function of midpoints (n, D); got {basis!r}")
