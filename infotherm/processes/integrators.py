@@ -1,0 +1,429 @@
+"""Integrators of diffusions as `init` and `step`: a state goes in, with noise drawn outside, and the next state comes out.
+
+The drive is frozen at the middle of each step, which is exact to second order. `times` are the edges of the steps; noise
+has shape (..., M) for M noises, standard normal. What each scheme is good for:
+
+| scheme | transient (weak order) | stationary averages | evaluations of the drift |
+|---|---|---|---|
+| `Exact` | exact (affine drift only) | exact | 0 |
+| `EulerMaruyama` | 1 | 1 | 1 |
+| `StochasticHeun` | 2 (additive noise) | 2 | 2 |
+| `LeimkuhlerMatthews` | 1 | 2, with a small constant | 1 |
+| `BAOAB` (underdamped) | 2 | 2, exact for harmonic positions | 1 |
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from infotherm.channels.gaussian import LinearGaussianChannel
+from infotherm.core.linalg import psd_factor
+from infotherm.core.tensors import as_tensor
+from infotherm.processes.base import AffineProcess, DiffusionProcess, identity_like
+from infotherm.processes.langevin import Langevin
+from infotherm.processes.underdamped import UnderdampedLangevin
+
+Drift = Callable[[Tensor, Any], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the steps of one run need, worked out once: per step the length, the frozen drive and the noise."""
+
+    process: DiffusionProcess
+    times: Tensor
+    lengths: list[float]
+    drives: list[Any]
+    """Frozen arguments of `drift`, one a step."""
+    drift: Drift
+    noises: list[Any] | None
+    """sigma times the root of the step: numbers, or matrices (D, M); None where it depends on the state."""
+    driven: bool
+    """Whether the drift changes from step to step."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where an integrator is.
+
+    Attributes
+    ----------
+    x
+        The states, shape (..., D).
+    index
+        The number of steps taken.
+    plan
+        What does not change from step to step.
+    carried
+        What a scheme keeps from the step before: a drift, a noise, the heat exchanged.
+    """
+
+    x: Tensor
+    index: int
+    plan: Plan
+    carried: Any = None
+
+
+class Integrator(ABC):
+    """A scheme: `init` plans a run, `step` makes one step.
+
+    Attributes
+    ----------
+    name
+        As `simulate` knows it.
+    weak_order, strong_order, stationary_order
+        Orders in the step for additive noise (infinite: exact): of means of smooth functions at a fixed time, of paths,
+        and of means in the stationary law.
+    """
+
+    name: str
+    weak_order: float
+    strong_order: float
+    stationary_order: float
+
+    @abstractmethod
+    def init(self, process: DiffusionProcess, x: Any, times: Any) -> State:
+        """The state before the first step.
+
+        Parameters
+        ----------
+        process
+            The process.
+        x
+            States at times[0], shape (..., D); their dtype and device are kept.
+        times
+            Edges of the steps (n_steps + 1,), increasing.
+
+        Raises
+        ------
+        TypeError
+            When the scheme does not fit the process.
+        ValueError
+            For times that do not increase.
+        """
+
+    @abstractmethod
+    def step(self, state: State, noise: Tensor) -> State:
+        """The state one step later, from standard normal noise (..., M)."""
+
+    def noise_size(self, process: DiffusionProcess, dim: int) -> int:
+        """How many normal numbers M a step needs for each state."""
+        if process.isotropic or not process.additive:
+            return dim if process.isotropic else _columns(process, dim)
+        return process.diffusion(_first(process)).shape[-1]
+
+
+class EulerMaruyama(Integrator):
+    """x' = x + b h + sigma sqrt(h) R: the plainest scheme; the ratio of a step and its reversal has a closed form.
+
+    A drift at x that somebody has worked out already may be handed in as `state.carried`.
+    """
+
+    name = "euler-maruyama"
+    weak_order, strong_order, stationary_order = 1.0, 1.0, 1.0
+
+    def init(self, process: DiffusionProcess, x: Any, times: Any) -> State:
+        x, plan = planned(process, x, times)
+        return State(x, 0, plan)
+
+    def step(self, state: State, noise: Tensor) -> State:
+        x, k, plan = state.x, state.index, state.plan
+        drift = state.carried if state.carried is not None and not plan.driven else plan.drift(x, plan.drives[k])
+        moved = torch.add(x, drift, alpha=plan.lengths[k])
+        return State(_kicked(moved, noise, plan, k, x), k + 1, plan)
+
+
+class StochasticHeun(Integrator):
+    """x' = x + (b(x) + b(y)) h / 2 + sigma sqrt(h) R with y the Euler step: weak order 2 for additive noise.
+
+    Raises
+    ------
+    TypeError
+        For multiplicative noise, for which it would converge to the Stratonovich reading.
+    """
+
+    name = "stochastic-heun"
+    weak_order, strong_order, stationary_order = 2.0, 1.0, 2.0
+
+    def init(self, process: DiffusionProcess, x: Any, times: Any) -> State:
+        _needs_additive(process, self.name)
+        x, plan = planned(process, x, times)
+        return State(x, 0, plan)
+
+    def step(self, state: State, noise: Tensor) -> State:
+        x, k, plan = state.x, state.index, state.plan
+        h = plan.lengths[k]
+        first = plan.drift(x, plan.drives[k])
+        kicked = _kicked(x, noise, plan, k, x)
+        second = plan.drift(torch.add(kicked, first, alpha=h), plan.drives[k])
+        return State(torch.add(kicked, first + second, alpha=0.5 * h), k + 1, plan)
+
+
+class LeimkuhlerMatthews(Integrator):
+    """x' = x + b h + sigma sqrt(h) (R + R') / 2 with R' the noise of the next step: one drift, stationary order 2.
+
+    References
+    ----------
+    Leimkuhler and Matthews, "Rational construction of stochastic numerical methods for molecular sampling", Appl. Math.
+    Res. Express 2013, 34, eq. 1.7.
+    """
+
+    name = "leimkuhler-matthews"
+    weak_order, strong_order, stationary_order = 1.0, 1.0, 2.0
+
+    def init(self, process: DiffusionProcess, x: Any, times: Any) -> State:
+        _needs_additive(process, self.name)
+        x, plan = planned(process, x, times)
+        return State(x, 0, plan)
+
+    def step(self, state: State, noise: Tensor) -> State:
+        # the noise handed in is that of the step's end; before the first step there is none
+        x, k, plan = state.x, state.index, state.plan
+        moved = torch.add(x, plan.drift(x, plan.drives[k]), alpha=plan.lengths[k])
+        halves = 0.5 * (noise if state.carried is None else state.carried + noise)
+        return State(_kicked(moved, halves, plan, k, x), k + 1, plan, noise.clone())
+
+
+class Exact(Integrator):
+    """The exact transition of an affine process: no error of the step at all.
+
+    Raises
+    ------
+    TypeError
+        For a process whose drift is not affine.
+    """
+
+    name = "exact"
+    weak_order = strong_order = stationary_order = math.inf
+
+    def init(self, process: DiffusionProcess, x: Any, times: Any) -> State:
+        if not isinstance(process, AffineProcess):
+            raise TypeError(f"exact steps need an affine process; got {type(process).__name__}")
+        x, times = _checked(process, x, times)
+        return State(x, 0, _exact_plan(process, x, times))
+
+    def step(self, state: State, noise: Tensor) -> State:
+        x, k, plan = state.x, state.index, state.plan
+        return State(_kicked(plan.drift(x, plan.drives[k]), noise, plan, k, x), k + 1, plan)
+
+    def noise_size(self, process: DiffusionProcess, dim: int) -> int:
+        return dim
+
+
+class BAOAB(Integrator):
+    """Underdamped Langevin by half kick, half drift, exact friction and noise, half drift, half kick.
+
+    `state.carried` holds the force at the end of the step and the heat given to the bath in the friction part, in units
+    of each coordinate's temperature: log of the probability of the step over that of its reversal, exactly.
+
+    References
+    ----------
+    Leimkuhler and Matthews, "Robust and efficient configurational molecular sampling via Langevin dynamics", J. Chem.
+    Phys. 138 (2013) 174102.
+    """
+
+    name = "baoab"
+    weak_order, strong_order, stationary_order = 2.0, 1.0, 2.0
+
+    def init(self, process: DiffusionProcess, x: Any, times: Any) -> State:
+        if not isinstance(process, UnderdampedLangevin):
+            raise TypeError(f"BAOAB is for UnderdampedLangevin; got {type(process).__name__}")
+        x, times = _checked(process, x, times)
+        lengths = times.diff().tolist()
+        drives = list(process.control(_middles(times)).to(x))
+        mass, temperature = process.mass.to(x), process.temperature.to(x)
+        noises = []
+        for h in lengths:
+            kept = torch.exp(-process.friction.to(x) * h / mass)
+            lost = -torch.expm1(-2 * process.friction.to(x) * h / mass)
+            noises.append((kept, (lost * temperature / mass).sqrt()))
+        plan = Plan(process, times, lengths, drives, process.total_force_at, noises, _varies(drives))
+        return State(x, 0, plan, (None, None))
+
+    def step(self, state: State, noise: Tensor) -> State:
+        x, k, plan = state.x, state.index, state.plan
+        process = plan.process
+        assert isinstance(process, UnderdampedLangevin) and plan.noises is not None
+        h, drive = plan.lengths[k], plan.drives[k]
+        mass, temperature = process.mass.to(x), process.temperature.to(x)
+        q, v = x.chunk(2, -1)
+        force = state.carried[0]
+        if force is None or plan.driven:
+            force = plan.drift(q, drive)
+        v = v + (0.5 * h) * force / mass
+        q = torch.add(q, v, alpha=0.5 * h)
+        kept, spread = plan.noises[k]
+        slowed = kept * v + spread * noise
+        given = (0.5 * mass * (v.square() - slowed.square()) / temperature).sum(-1)
+        q = torch.add(q, slowed, alpha=0.5 * h)
+        force = plan.drift(q, drive)
+        v = slowed + (0.5 * h) * force / mass
+        return State(torch.cat([q, v], -1), k + 1, plan, (force, given))
+
+    def noise_size(self, process: DiffusionProcess, dim: int) -> int:
+        return dim // 2
+
+
+INTEGRATORS = {scheme.name: scheme for scheme in (Exact, EulerMaruyama, StochasticHeun, LeimkuhlerMatthews, BAOAB)}
+
+
+def integrator_for(process: DiffusionProcess, method: str = "auto") -> Integrator:
+    """The integrator of that name; "auto" takes exact, BAOAB, Heun or Euler-Maruyama (multiplicative noise), in that order.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
+    if method == "auto":
+        if isinstance(process, AffineProcess):
+            return Exact()
+        if isinstance(process, UnderdampedLangevin):
+            return BAOAB()
+        return StochasticHeun() if process.additive else EulerMaruyama()
+    if method not in INTEGRATORS:
+        raise ValueError(f"method must be 'auto' or one of {', '.join(INTEGRATORS)}; got {method!r}")
+    return INTEGRATORS[method]()
+
+
+# -- plans ---------------------------------------------------------------------------------------------------------------
+
+
+def planned(process: DiffusionProcess, x: Any, times: Any) -> tuple[Tensor, Plan]:
+    """The plan of a scheme that evaluates the drift.
+
+    Raises
+    ------
+    TypeError
+        For an underdamped process: its positions have no noise of their own, and only BAOAB keeps its heat.
+    """
+    if isinstance(process, UnderdampedLangevin):
+        raise TypeError("an UnderdampedLangevin process is stepped by BAOAB; got a scheme for overdamped ones")
+    x, times = _checked(process, x, times)
+    lengths = times.diff().tolist()
+    middles = _middles(times)
+    drives, drift = _frozen_drift(process, x, middles)
+    noises: list[Any] | None = None
+    if process.additive:
+        scale = process.diffusion(middles) * times.diff().sqrt()[(..., *[None] * (0 if process.isotropic else 2))]
+        noises = scale.tolist() if process.isotropic else list(scale.to(x))
+    return x, Plan(process, times, lengths, drives, drift, noises, _varies(drives))
+
+
+def _frozen_drift(process: DiffusionProcess, x: Tensor, middles: Tensor) -> tuple[list[Any], Drift]:
+    """The drift with its drive frozen at each of the times, and the list of those drives."""
+    dim = x.shape[-1]
+    if isinstance(process, Langevin):
+        return list(process.control(middles).to(x)), process.drift_at
+    if isinstance(process, AffineProcess):
+        matrix, offset = process.drift_matrix(middles, dim), process.drift_offset(middles, dim)
+        numbers = _numbers(matrix)
+        if numbers is None:
+            return list(zip(matrix.to(x), offset.to(x), strict=True)), _affine
+        if bool(offset.any()):
+            return list(zip(numbers, offset.to(x), strict=True)), _stretched
+        return numbers, _scaled
+    return middles.tolist(), process.drift
+
+
+def _scaled(x: Tensor, drive: float) -> Tensor:
+    return drive * x
+
+
+def _stretched(x: Tensor, drive: tuple[float, Tensor]) -> Tensor:
+    return torch.add(drive[1], x, alpha=drive[0])
+
+
+def _affine(x: Tensor, drive: tuple[Tensor, Tensor]) -> Tensor:
+    return _applied(drive[0], x, drive[1])
+
+
+def _applied(matrix: Tensor, x: Tensor, offset: Tensor) -> Tensor:
+    """matrix x + offset for each state; products with a single number are slow as matrix products."""
+    if matrix.numel() == 1:
+        return torch.addcmul(offset, x, matrix[0])
+    return torch.addmm(offset, x, matrix.mT) if x.ndim == 2 else x @ matrix.mT + offset
+
+
+def _exact_plan(process: AffineProcess, x: Tensor, times: Tensor) -> Plan:
+    """Gains, shifts and noise factors of all steps: `drift` is the mean of the step."""
+    channel = process.transition(times[:-1], times[1:])
+    assert isinstance(channel, LinearGaussianChannel)
+    count, dim = len(times) - 1, x.shape[-1]
+    gain = channel.matrix(dim).expand(count, dim, dim)
+    factor = psd_factor(channel.noise_covariance(dim)).expand(count, dim, dim)
+    shift = channel.bias.expand(count, dim)
+    numbers, spreads = _numbers(gain), _numbers(factor)
+    noises: list[Any] = list(factor.to(x)) if spreads is None else spreads
+    drives: list[Any]
+    mean: Drift = _affine
+    if numbers is None:
+        drives = list(zip(gain.to(x), shift.to(x), strict=True))
+    elif bool(shift.any()):
+        drives, mean = list(zip(numbers, shift.to(x), strict=True)), _stretched
+    else:
+        drives, mean = numbers, _scaled
+    return Plan(process, times, times.diff().tolist(), drives, mean, noises, not process.is_static)
+
+
+def _numbers(matrices: Tensor) -> list[float] | None:
+    """The factors of matrices that are all numbers times the identity, None when they are not."""
+    number = matrices[..., 0, 0]
+    identity = identity_like(matrices, matrices.shape[-1])
+    return number.tolist() if torch.equal(matrices, number[..., None, None] * identity) else None
+
+
+def _checked(process: DiffusionProcess, x: Any, times: Any) -> tuple[Tensor, Tensor]:
+    x = as_tensor(x, "x")
+    if x.ndim == 0 or (process.dim is not None and x.shape[-1] != process.dim):
+        raise ValueError(f"x must have shape (..., {process.dim or 'D'}); got {tuple(x.shape)}")
+    if process.batch_shape:
+        raise ValueError(f"one process at a time is integrated; got a batch {tuple(process.batch_shape)} of them")
+    times = as_tensor(times, "times").to(torch.float64).cpu()
+    if times.ndim != 1 or len(times) < 2 or not bool((times.diff() > 0).all()):
+        raise ValueError(f"times must be the increasing edges of at least one step; got {times.tolist()[:4]}")
+    return x, times
+
+
+def _middles(times: Tensor) -> Tensor:
+    return 0.5 * (times[:-1] + times[1:])
+
+
+def _varies(drives: list[Any]) -> bool:
+    """Whether a list of frozen drives is not the same all along."""
+    stacked = [
+        torch.as_tensor(d) if not isinstance(d, tuple) else torch.cat([torch.as_tensor(e).flatten() for e in d])
+        for d in drives
+    ]
+    return any(not torch.equal(d, stacked[0]) for d in stacked[1:])
+
+
+def _kicked(moved: Tensor, noise: Tensor, plan: Plan, k: int, x: Tensor) -> Tensor:
+    """moved + sigma sqrt(h) R."""
+    if plan.noises is not None:
+        scale = plan.noises[k]
+        if isinstance(scale, float):
+            return torch.add(moved, noise, alpha=scale)
+        return _applied(scale, noise, moved)
+    sigma = plan.process.noise_at(x, 0.5 * float(plan.times[k] + plan.times[k + 1]))
+    return moved + math.sqrt(plan.lengths[k]) * (sigma @ noise[..., None])[..., 0]
+
+
+def _needs_additive(process: DiffusionProcess, name: str) -> None:
+    if not process.additive:
+        raise TypeError(f"{name} needs noise that does not depend on the state: take euler-maruyama")
+
+
+def _columns(process: DiffusionProcess, dim: int) -> int:
+    return process.noise_at(torch.zeros(1, dim, dtype=torch.float64), _first(process)).shape[-1]
+
+
+def _first(process: DiffusionProcess) -> float:
+    return 0.0 if process.start is None else process.start

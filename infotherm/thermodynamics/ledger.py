@@ -1,0 +1,398 @@
+"""The ledger: work, heat, medium entropy and the log path ratio of paths, summed up while they are stepped.
+
+A step freezes the drive at its middle, c_k: between the steps the drive changes at fixed states, which is work, and during
+a step the states change at fixed drive, which is heat. With energy V, other force f, D = mu T and F = D^-1 (b - div D)
+
+    W  = sum over nodes of V(x_k, c_k) - V(x_k, c_(k-1))  +  sum over steps of f o dx
+    Q  = W - V(x_n, c(t_n)) + V(x_0, c(t_0))
+    medium entropy = Q / T for one temperature, else the sum of F o dx: the heat of each bath over its temperature
+
+with o the trapezoidal (Stratonovich) product. Without an energy V = 0, f is the whole force, and all work is heat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from infotherm.processes import AffineProcess, DiffusionProcess, Langevin, UnderdampedLangevin
+from infotherm.processes.integrators import BAOAB, EulerMaruyama, Exact, Integrator, Plan, State
+
+Current = Callable[[Tensor], Tensor]
+
+
+class Ledger:
+    """Accumulates the entries of a block of paths.
+
+    Parameters
+    ----------
+    integrator, first
+        The scheme and its state before the first step.
+    mechanics
+        What the process says of energies and forces, from `mechanics_of`.
+    currents
+        Functions of the states with values (..., D); each gives the sum of j((x + x') / 2) . (x' - x).
+    target
+        A function of the states with truth values (...): the time of the first node in it is kept.
+    """
+
+    def __init__(
+        self,
+        integrator: Integrator,
+        first: State,
+        mechanics: Mechanics,
+        currents: Mapping[str, Current],
+        target: Callable[[Tensor], Tensor] | None,
+    ) -> None:
+        self._mechanics = mechanics
+        self._currents, self._target = currents, target
+        self._start = first.x
+        zero = torch.zeros(first.x.shape[:-1], dtype=first.x.dtype, device=first.x.device)
+        self._work, self._medium, self._ratio = zero, zero, zero
+        self._flows = {name: zero for name in currents}
+        self._passage = None
+        if target is not None:
+            self._passage = torch.where(target(first.x), float(first.plan.times[0]), torch.inf).to(zero)
+        self._kernel = mechanics.kernel_ratio(integrator, first.plan)
+        # what a step must do for the ledger is known beforehand: often nothing
+        inexact = not isinstance(integrator, Exact | BAOAB) and self._kernel is not None
+        sums = mechanics.force_in is not None or mechanics.medium_in is not None
+        self._moves = bool(currents) or sums or inexact
+        self._idle = not (self._moves or mechanics.driven or self._kernel is not None or target is not None)
+        self._energy = mechanics.energy_before(first.x)
+        if mechanics.driven:
+            self._work = mechanics.energy_change(first.x, first.plan, 0)
+
+    def record(self, before: State, after: State) -> State:
+        """Enter one step; returns the state after it, with what was worked out on the way."""
+        if self._idle:
+            return after
+        mechanics, plan, k = self._mechanics, before.plan, before.index
+        x, moved = before.x, after.x
+        change = moved - x if self._moves else None
+        if mechanics.force_in is not None:
+            self._work = self._work + _trapezoid(mechanics.force_in, x, moved, change, plan, k)
+            if mechanics.curl is not None:
+                self._work = self._work + mechanics.curl(change, plan, k)
+        if mechanics.medium_in is not None:
+            self._medium = self._medium + _trapezoid(mechanics.medium_in, x, moved, change, plan, k)
+        if mechanics.driven:
+            self._work = self._work + mechanics.energy_change(moved, plan, k + 1)
+        if self._kernel is not None:
+            ratio, after = self._kernel(before, after, change)
+            self._ratio = self._ratio + ratio
+        for name, current in self._currents.items():
+            self._flows[name] = self._flows[name] + _along(current(0.5 * (x + moved)), change)
+        if self._target is not None and self._passage is not None:
+            reached = self._target(moved) & torch.isinf(self._passage)
+            self._passage = torch.where(reached, float(plan.times[k + 1]), self._passage)
+        return after
+
+    def close(self, last: State) -> dict[str, Tensor]:
+        """The entries, with the boundary terms of the energy; `kernel` is the log ratio of the steps alone."""
+        mechanics = self._mechanics
+        heat = self._work - (mechanics.energy_after(last.x) - self._energy)
+        if mechanics.temperature is not None:
+            medium = heat / mechanics.temperature
+        else:
+            medium = self._ratio if mechanics.medium_in is None else self._medium
+        entries = {"work": self._work, "heat": heat, "medium_entropy": medium}
+        entries["kernel"] = medium if self._kernel is None else self._ratio
+        if self._passage is not None:
+            entries["first_passage"] = self._passage
+        return entries | {f"current {name}": flow for name, flow in self._flows.items()}
+
+
+class Mechanics:
+    """What the ledger asks of a process, for states of D coordinates between two times.
+
+    Attributes
+    ----------
+    has_energy, driven
+        Whether states have an energy, and whether it changes in time.
+    temperature
+        The temperature where there is one bath, so that the heat gives the medium's entropy.
+    force_in, medium_in
+        The force outside the energy, and D^-1 (b - div D), in step k: functions (x, plan, k) -> (..., D), or None where
+        there is nothing to add up.
+    curl
+        The work that a step does between its ends where the force circulates: a function (change, plan, k).
+    """
+
+    has_energy: bool
+    driven: bool
+    temperature: float | None
+    force_in: Any = None
+    medium_in: Any = None
+    curl: Any = None
+
+    def energy_change(self, x: Tensor, plan: Plan, k: int) -> Tensor:
+        """What the states gain in energy when the drive of step k - 1 gives way to that of step k, at the k-th edge.
+
+        Before the first step there is the drive at the start, after the last one that at the end.
+        """
+        raise NotImplementedError
+
+    def energy_before(self, x: Tensor) -> Tensor | float:
+        """The energy before the drive starts."""
+        return 0.0
+
+    def energy_after(self, x: Tensor) -> Tensor | float:
+        """The energy after the drive has ended."""
+        return 0.0
+
+    def kernel_ratio(self, integrator: Integrator, plan: Plan) -> Any:
+        """A function (before, after, change) -> (log ratio of the step and its reversal, state after), or None.
+
+        None where the sum of the ratios is the medium's entropy itself.
+        """
+        raise NotImplementedError
+
+
+def mechanics_of(process: DiffusionProcess, dim: int, start: float, end: float) -> Mechanics:
+    """The mechanics of a process for states of `dim` coordinates.
+
+    Raises
+    ------
+    TypeError
+        For a process that is neither affine nor Langevin.
+    """
+    if isinstance(process, AffineProcess):
+        return AffineMechanics(process, dim, start, end)
+    if isinstance(process, Langevin):
+        return LangevinMechanics(process, dim, start, end)
+    if isinstance(process, UnderdampedLangevin):
+        return UnderdampedMechanics(process, dim, start, end)
+    raise TypeError(f"a ledger is kept for affine and Langevin processes; got {type(process).__name__}")
+
+
+class AffineMechanics(Mechanics):
+    """An affine diffusion, D^-1 b = F x + f, in units of the temperature."""
+
+    def __init__(self, process: AffineProcess, dim: int, start: float, end: float) -> None:
+        self.process, self._ends = process, (start, end)
+        static = process.static_force(dim)
+        self.has_energy = static is not None or process.has_energy(dim)
+        self.driven = self.has_energy and static is None
+        self.temperature = 1.0
+        self._static = static is not None
+        self._forces: list[tuple[Tensor, Tensor]] = []
+        self._changes: list[tuple[Tensor | None, Tensor, float]] = []
+        if not self.has_energy:
+            self.force_in, self.curl = self._force, self._circulation
+
+    def _force(self, x: Tensor, plan: Plan, k: int) -> Tensor:
+        matrix, offset = self._forces_of(plan, x)[k]
+        return _times(x, matrix) + offset
+
+    def _forces_of(self, plan: Plan, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        if not self._forces:
+            middles = 0.5 * (plan.times[:-1] + plan.times[1:])
+            matrix, offset = self.process.force(middles, x.shape[-1])
+            self._forces = list(zip(matrix.to(x), offset.to(x), strict=True))
+        return self._forces
+
+    def _circulation(self, change: Tensor, plan: Plan, k: int) -> Tensor:
+        """What the trapezoid misses of the circulating force, to second order in the step.
+
+        Between its ends a path curves with K = D (F - F^T); with M = (F - F^T)^T D (F - F^T) the mean of what it adds is
+        h (change^T M change + h tr(D M)) / 12 (the second part from the fluctuations about the mean path).
+        """
+        matrix, _ = self._forces_of(plan, change)[k]
+        h = plan.lengths[k]
+        diffusion = self.process.diffusion_matrix(0.5 * (plan.times[k] + plan.times[k + 1]), change.shape[-1]).to(
+            change
+        )
+        turning = matrix - matrix.mT
+        curved = turning.mT @ diffusion @ turning
+        return h / 12 * (_along(_times(change, curved), change) + h * (diffusion * curved).sum())
+
+    def energy_change(self, x: Tensor, plan: Plan, k: int) -> Tensor:
+        square, slope, constant = self._changes_of(plan, x)[k]
+        change = _along(x, slope) + constant
+        return change if square is None else change + _along(x, _times(x, square))
+
+    def _changes_of(self, plan: Plan, x: Tensor) -> list[tuple[Tensor | None, Tensor, float]]:
+        """Changes of the energy x^T A x + b^T x + c at all edges: None for A where the stiffness stays."""
+        if not self._changes:
+            ends = torch.tensor(self._ends, dtype=torch.float64)
+            times = torch.cat([ends[:1], 0.5 * (plan.times[:-1] + plan.times[1:]), ends[1:]])
+            force, centre, rest = self.process.energy_coefficients(times, x.shape[-1])
+            pulled = (force @ centre[..., None])[..., 0]
+            squares, slopes = (-0.5 * force).diff(dim=0), (pulled - rest).diff(dim=0)
+            constants = (-0.5 * (centre * pulled).sum(-1)).diff(dim=0).tolist()
+            matrices = [square.to(x) if bool(square.any()) else None for square in squares]
+            self._changes = list(zip(matrices, slopes.to(x), constants, strict=True))
+        return self._changes
+
+    def energy_before(self, x: Tensor) -> Tensor | float:
+        return self.process.energy(x, self._ends[0]) if self.has_energy else 0.0
+
+    def energy_after(self, x: Tensor) -> Tensor | float:
+        return self.process.energy(x, self._ends[1]) if self.has_energy else 0.0
+
+    def kernel_ratio(self, integrator: Integrator, plan: Plan) -> Any:
+        if isinstance(integrator, Exact):
+            return None if self._static else _exact_ratio
+        if isinstance(integrator, EulerMaruyama):
+            return _euler_ratio
+        return _stratonovich_ratio(self._force)
+
+
+class LangevinMechanics(Mechanics):
+    """Overdamped Langevin dynamics with a potential, a further force, or both."""
+
+    def __init__(self, process: Langevin, dim: int, start: float, end: float) -> None:
+        self.process = process
+        self._controls = _end_controls(process, start, end)
+        self.has_energy = process.has_energy(dim)
+        self.driven = self.has_energy and not process.is_static
+        self.temperature = _one_temperature(process)
+        if self.temperature is None:
+            self.medium_in = self._thermodynamic_force
+        if process.has_nonconservative_force:
+            self.force_in = self._other_force
+
+    def _other_force(self, x: Tensor, plan: Plan, k: int) -> Tensor:
+        return self.process.nonconservative_force_at(x, plan.drives[k])
+
+    def _thermodynamic_force(self, x: Tensor, plan: Plan, k: int) -> Tensor:
+        return self.process.thermodynamic_force(x, 0.5 * float(plan.times[k] + plan.times[k + 1]))
+
+    def energy_change(self, x: Tensor, plan: Plan, k: int) -> Tensor:
+        return _control_change(self.process, x, plan, k, self._controls)
+
+    def energy_before(self, x: Tensor) -> Tensor | float:
+        return self.process.energy_at(x, self._controls[0].to(x)) if self.has_energy else 0.0
+
+    def energy_after(self, x: Tensor) -> Tensor | float:
+        return self.process.energy_at(x, self._controls[1].to(x)) if self.has_energy else 0.0
+
+    def kernel_ratio(self, integrator: Integrator, plan: Plan) -> Any:
+        if isinstance(integrator, EulerMaruyama):
+            return _euler_ratio
+        return None if self.medium_in is not None else _stratonovich_ratio(self._thermodynamic_force)
+
+
+class UnderdampedMechanics(Mechanics):
+    """Underdamped Langevin dynamics: the heat goes through the friction, and the velocities are odd."""
+
+    def __init__(self, process: UnderdampedLangevin, dim: int, start: float, end: float) -> None:
+        self.process = process
+        self._controls = _end_controls(process, start, end)
+        self.has_energy = True  # the kinetic energy at least
+        self.driven = not process.is_static
+        temperatures = process.temperature.flatten().unique()
+        self.temperature = float(temperatures[0]) if len(temperatures) == 1 else None
+        if process.has_nonconservative_force:
+            self.force_in = self._other_force
+
+    def _other_force(self, x: Tensor, plan: Plan, k: int) -> Tensor:
+        q = x[..., : x.shape[-1] // 2]
+        force = self.process.nonconservative_force_at(q, plan.drives[k])
+        return torch.cat([force, torch.zeros_like(force)], -1)
+
+    def energy_change(self, x: Tensor, plan: Plan, k: int) -> Tensor:
+        return _control_change(self.process, x, plan, k, self._controls)
+
+    def energy_before(self, x: Tensor) -> Tensor | float:
+        return self.process.energy_at(x, self._controls[0].to(x))
+
+    def energy_after(self, x: Tensor) -> Tensor | float:
+        return self.process.energy_at(x, self._controls[1].to(x))
+
+    def kernel_ratio(self, integrator: Integrator, plan: Plan) -> Any:
+        assert isinstance(integrator, BAOAB)
+        return lambda before, after, change: (after.carried[1], after)
+
+
+def _trapezoid(field: Any, x: Tensor, moved: Tensor, change: Tensor, plan: Plan, k: int) -> Tensor:
+    return 0.5 * _along(field(x, plan, k) + field(moved, plan, k), change)
+
+
+def _along(field: Tensor, change: Tensor) -> Tensor:
+    """The scalar product over coordinates; sums over an axis of length one are slow."""
+    product = field * change
+    return product[..., 0] if product.shape[-1] == 1 else product.sum(-1)
+
+
+def _times(x: Tensor, matrix: Tensor) -> Tensor:
+    """The matrix applied to each state; small products are slow as such."""
+    return matrix[0, 0] * x if x.shape[-1] == 1 else x @ matrix.mT
+
+
+def _exact_ratio(before: State, after: State, change: Tensor) -> tuple[Tensor, State]:
+    """log N(x'; m(x), C) - log N(x; m(x'), C) for an exact step with mean m and covariance C."""
+    plan, k = before.plan, before.index
+    assert plan.noises is not None
+    ahead = after.x - plan.drift(before.x, plan.drives[k])
+    back = before.x - plan.drift(after.x, plan.drives[k])
+    scale = plan.noises[k]
+    if isinstance(scale, float):
+        return _along(back - ahead, back + ahead) / (2 * scale**2), after
+    return 0.5 * _along(_times(back - ahead, torch.cholesky_inverse(scale)), back + ahead), after
+
+
+def _euler_ratio(before: State, after: State, change: Tensor) -> tuple[Tensor, State]:
+    """The same for an Euler step, which is Gaussian with mean x + b h and covariance 2 D h."""
+    plan, k = before.plan, before.index
+    h = plan.lengths[k]
+    own = before.carried if before.carried is not None and not plan.driven else plan.drift(before.x, plan.drives[k])
+    other = plan.drift(after.x, plan.drives[k])
+    if plan.noises is not None:
+        scale = plan.noises[k]
+        # ((change + b' h)^2 - (change - b h)^2) / (2 s^2) as a product, which does not cancel
+        summed, total = own + other, torch.add(2 * change, other - own, alpha=h)
+        if isinstance(scale, float):
+            ratio = _along(summed, total) * (h / (2 * scale**2))
+        else:
+            inverse = torch.linalg.pinv(scale @ scale.mT, hermitian=True)
+            ratio = _along(summed @ inverse, total) * (h / 2)
+        if not plan.driven:
+            after = State(after.x, after.index, plan, other)
+        return ratio, after
+    time = 0.5 * float(plan.times[k] + plan.times[k + 1])
+    logs = []
+    for x, step in ((before.x, change - h * own), (after.x, -change - h * other)):
+        factor = torch.linalg.cholesky(2 * h * plan.process.diffusion_matrix_at(x, time))
+        white = torch.linalg.solve_triangular(factor, step[..., None], upper=False)[..., 0]
+        logs.append(-0.5 * white.square().sum(-1) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1))
+    return logs[0] - logs[1], after
+
+
+def _stratonovich_ratio(force: Any) -> Any:
+    """The log path ratio of the process itself along the steps, where those have no density in closed form."""
+    return lambda before, after, change: (
+        _trapezoid(force, before.x, after.x, change, before.plan, before.index),
+        after,
+    )
+
+
+def _control_change(
+    process: Langevin | UnderdampedLangevin, x: Tensor, plan: Plan, k: int, ends: tuple[Tensor, Tensor]
+) -> Tensor:
+    before = ends[0].to(x) if k == 0 else plan.drives[k - 1]
+    after = ends[1].to(x) if k == len(plan.drives) else plan.drives[k]
+    return process.energy_at(x, after) - process.energy_at(x, before)
+
+
+def _end_controls(process: Langevin | UnderdampedLangevin, start: float, end: float) -> tuple[Tensor, Tensor]:
+    """The control just before the start and just after the end: jumps there are part of the drive."""
+    protocol = process.protocol
+    if hasattr(protocol, "before"):
+        first = torch.as_tensor(protocol.before(torch.tensor(start, dtype=torch.float64)))  # type: ignore[union-attr]
+        last = torch.as_tensor(protocol.after(torch.tensor(end, dtype=torch.float64)))  # type: ignore[union-attr]
+        return first, last
+    return process.control(start), process.control(end)
+
+
+def _one_temperature(process: Langevin) -> float | None:
+    """The temperature of the only bath, None where there are several, or where D / mu is not a constant."""
+    try:
+        temperatures = process.temperature.flatten().unique()
+    except ValueError:
+        return None
+    return float(temperatures[0]) if len(temperatures) == 1 and process.additive else None

@@ -1,0 +1,230 @@
+"""A run of a diffusion, planned once and stepped block by block: what `simulate` and `path_statistics` share."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from infotherm.core.tensors import Generator, as_tensor
+from infotherm.distributions import as_distribution
+from infotherm.distributions.base import Distribution
+from infotherm.processes import DiffusionProcess, Langevin, UnderdampedLangevin
+from infotherm.processes.integrators import Integrator, State, integrator_for
+from infotherm.processes.protocol import discontinuity
+from infotherm.thermodynamics.blocks import block_seeds, blocks
+from infotherm.thermodynamics.ledger import Current, Ledger, mechanics_of
+from infotherm.thermodynamics.rates import first_time
+from infotherm.thermodynamics.step_checks import refuse_lost_paths, refuse_unstable_step
+
+Progress = Callable[[int, int], None]
+Entries = dict[str, Tensor]
+
+
+@dataclass
+class Run:
+    """A planned run; `blocks()` yields the entries of its paths, block by block.
+
+    Attributes
+    ----------
+    process, initial_law, integrator, times
+        What is stepped, from which law, how, and the edges of the steps.
+    final_law
+        The law at the end, None where it is not known.
+    missing
+        Why an entry of the ledger is not kept, by name.
+    stream, seed
+        The random stream, and the seed that the blocks derive theirs from.
+    """
+
+    process: DiffusionProcess
+    initial_law: Distribution
+    integrator: Integrator
+    times: Tensor
+    final_law: Distribution | None
+    currents: Mapping[str, Current]
+    target: Callable[[Tensor], Tensor] | None
+    dtype: torch.dtype
+    compiled: bool
+    seed: int
+    stream: str
+    n_paths: int
+    progress: Progress | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+    _plan: Any = None
+
+    @property
+    def step(self) -> float:
+        """The longest step."""
+        return float(self.times.diff().max())
+
+    def blocks(self, kept: Sequence[int] = ()) -> Iterator[tuple[Entries, Tensor | None]]:
+        """Entries (count,) of one block after the other, with the states (n, count, D) after the steps `kept`."""
+        device = self.initial_law.device
+        mechanics = mechanics_of(self.process, self.initial_law.dim, float(self.times[0]), float(self.times[-1]))
+        done = 0
+        for part, own, noise in blocks(self.n_paths, self.seed, device):
+            count = part.stop - part.start
+            x = self.initial_law.sample((count,), generator=own).to(self.dtype)
+            state = self._begun(x)
+            ledger = Ledger(self.integrator, state, mechanics, self.currents, self.target)
+            width = self.integrator.noise_size(self.process, x.shape[-1])
+            normal = torch.empty(count, width, dtype=self.dtype, device=device)
+            states = [x] if 0 in kept else []
+            for k in range(len(self.times) - 1):
+                state = ledger.record(state, self.integrator.step(state, noise.fill(normal)))
+                if k + 1 in kept:
+                    states.append(state.x)
+                if k % 64 == 63:
+                    refuse_lost_paths(state, self.integrator)
+            refuse_lost_paths(state, self.integrator)
+            entries = self._with_ends(ledger.close(state), x, state.x)
+            done += count
+            if self.progress:
+                self.progress(done, self.n_paths)
+            yield entries, torch.stack(states) if states else None
+
+    def _begun(self, x: Tensor) -> State:
+        """The first state of a block; all blocks share one plan."""
+        if self._plan is None:
+            state = self.integrator.init(self.process, x, self.times)
+            if self.compiled:
+                object.__setattr__(state.plan, "drift", _compiled(state.plan.drift, x, state.plan.drives[0]))
+            self._plan = state
+        return State(x, 0, self._plan.plan, self._plan.carried)
+
+    def _with_ends(self, entries: Entries, first: Tensor, last: Tensor) -> Entries:
+        """The entries with states and, where the end law is known, the entropies that need it."""
+        kernel = entries.pop("kernel")
+        entries |= {"initial": first, "final": last}
+        if self.final_law is not None:
+            system = self.initial_law.log_prob(first.to(self.initial_law.dtype)) - self.final_law.log_prob(
+                last.to(self.final_law.dtype)
+            )
+            system = system.to(first)
+            entries["system_entropy"] = system
+            entries["entropy_production"] = system + entries["medium_entropy"]
+            entries["log_path_ratio"] = system + kernel
+        return entries
+
+
+def planned_run(
+    process: DiffusionProcess,
+    p0: Any,
+    duration: float,
+    n_paths: int,
+    n_steps: int | None,
+    *,
+    method: str,
+    generator: Generator,
+    start: float | None,
+    currents: Mapping[str, Current] | None,
+    target: Callable[[Tensor], Tensor] | None,
+    final_law: Any,
+    dtype: torch.dtype | None,
+    compile: bool,
+    progress: Progress | None,
+) -> Run:
+    """Check the arguments of a simulation and plan it; what is refused is refused here.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `simulate`.
+    """
+    p0 = as_distribution(p0, "p0")
+    if p0.batch_shape:
+        raise ValueError(f"p0 must be one law; got a batch {tuple(p0.batch_shape)}")
+    begin = float(first_time(process) if start is None else start)
+    times = _edges(process, begin, duration, n_steps)
+    integrator = integrator_for(process, method)
+    probe = p0.sample((64,), generator=torch.Generator(p0.device).manual_seed(0)).to(dtype or p0.dtype)
+    if isinstance(process, Langevin | UnderdampedLangevin):
+        process.check_states(probe, begin)
+        process.check_states(probe, float(times[-1]))
+    refuse_unstable_step(process, integrator, probe, times)
+    seed, stream = block_seeds(generator, p0.device)
+    missing: dict[str, str] = {}
+    final = _law_at_end(process, p0, times, final_law, missing)
+    return Run(
+        process, p0, integrator, times, final, dict(currents or {}), target, dtype or p0.dtype, compile, seed, stream,
+        n_paths, progress, missing,
+    )  # fmt: skip
+
+
+def _edges(process: DiffusionProcess, start: float, duration: Any, n_steps: int | None) -> Tensor:
+    """The edges of the steps: equal steps, and one at each declared jump of the drive.
+
+    Raises
+    ------
+    ValueError
+        For a duration or number of steps that is not positive, one that the process or its protocol does not reach, or
+        a jump that is not declared.
+    """
+    length = float(as_tensor(duration, "duration").double())
+    if not (length > 0 and length < float("inf")):
+        raise ValueError(f"duration must be > 0 and finite; got {length}")
+    if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 1:
+        raise ValueError(f"n_steps must be an integer of at least 1 for a {type(process).__name__}; got {n_steps!r}")
+    end = start + length
+    if process.start is not None and start < process.start:
+        raise ValueError(f"start must be >= {process.start}, the first time of the process; got {start}")
+    protocol = getattr(process, "protocol", None)
+    if protocol is not None and hasattr(protocol, "require_duration"):
+        protocol.require_duration(length, start)
+    elif process.horizon is not None and end > process.horizon * (1 + 1e-15):
+        raise ValueError(f"the duration {length} from time {start} ends after the horizon {process.horizon}")
+    times = torch.linspace(start, end, n_steps + 1, dtype=torch.float64)
+    if protocol is None:
+        return times
+    jumps = torch.tensor([t for t in getattr(protocol, "jumps", ()) if start < float(t) < end], dtype=torch.float64)
+    undeclared = discontinuity(protocol, start, end, max(256, n_steps))
+    if undeclared is not None:
+        raise ValueError(
+            f"the protocol jumps at time {undeclared:.9g}, which steps with a smooth drive would smear: declare it, "
+            f"Protocol(times, values) with a repeated time, or Protocol.from_function(..., jumps=[...])"
+        )
+    if not len(jumps):
+        return times
+    near = (times[:, None] - jumps).abs().amin(1) > 1e-9 * length / n_steps
+    near[0] = near[-1] = True
+    return torch.cat([times[near], jumps]).sort().values
+
+
+def _law_at_end(
+    process: DiffusionProcess, p0: Distribution, times: Tensor, given: Any, missing: dict[str, str]
+) -> Distribution | None:
+    """The law at the end as given or known; else None, and why in `missing`."""
+    reason = ""
+    if given is not None:
+        law = as_distribution(given, "final_law")
+        if law.dim != p0.dim:
+            raise ValueError(f"final_law must have D = {p0.dim} like p0; got {law.dim}")
+        return law
+    if p0.measure != "lebesgue":
+        reason = "p0 has atoms: the reversed path does not come back to them, and the entropy production is infinite"
+    else:
+        try:
+            return process.marginal(p0, float(times[-1]), float(times[0]))
+        except (NotImplementedError, ValueError, TypeError) as problem:
+            reason = f"the law at the end is not known ({problem}): give final_law="
+    for name in ("system_entropy", "entropy_production", "log_path_ratio"):
+        missing[name] = reason
+    return None
+
+
+def _compiled(drift: Any, x: Tensor, drive: Any) -> Any:
+    """The drift through torch.compile, tried once; as it was, with a warning, where there is no compiler."""
+    fast = torch.compile(drift, dynamic=False)
+    try:
+        with torch.no_grad():
+            fast(x, drive)
+    except Exception as problem:  # whatever the compiler's chain of tools raises
+        first = str(problem).strip().partition("\n")[0]
+        warnings.warn(f"the drift is not compiled ({first}): going on without", RuntimeWarning, stacklevel=4)
+        return drift
+    return fast
