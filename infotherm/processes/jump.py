@@ -130,7 +130,7 @@ class MarkovJump(Process):
         if self._constant is not None:
             return self._constant
         assert self._function is not None
-        t = as_tensor(t, "t", dtype=torch.float64, device=self.device)
+        (t,) = self._times(t=as_tensor(t, "t", dtype=torch.float64, device=self.device))
         return self._checked(self._function(t), t)
 
     def rates_at(self, t: Any = 0.0) -> Tensor:

@@ -126,12 +126,15 @@ def ordered_panels(
     start, width = points[:-1], points.diff()
     kept: list[tuple[Tensor, ...]] = []
     count, converged = 0, True
+    unresolved: list[float] = []
     while len(start):
         start, width = _slow_enough(rates_at, start, width, most - count)
         size = rates_at(start[:1]).shape[-1]
         chunk = max(1, _CHUNK // (_NODES * size * size))
-        last = count + 2 * len(start) > most
-        later = []
+        # rounding in the rates does not fall when panels are cut: then cutting ends with the error that is left
+        stalled = len(unresolved) > 8 and unresolved[-1] > 0.5 * unresolved[-5]
+        last = stalled or count + 2 * len(start) > most
+        later, missing = [], 0.0
         for i in range(0, len(start), chunk):
             begin, span = start[i : i + chunk], width[i : i + chunk]
             with torch.no_grad():
@@ -148,8 +151,10 @@ def ordered_panels(
             narrow = span <= 64 * torch.finfo(span.dtype).eps * (begin.abs() + span)
             fine = (relative <= tolerance) | (absolute <= 1e-16)
             done = narrow | fine & ((missed <= wanted) | (missed <= 1e-16)).all(-1)
+            left = torch.where(fine, 0.0, absolute) + missed.sum(-1)
+            missing += float(left[~done].sum())
             if last:
-                converged = converged and bool(done.all())
+                converged = converged and (bool(done.all()) or stalled and missing < 1e-10 * len(points))
                 done = torch.ones_like(done)
             exact = relative <= tolerance
             errors = torch.where(exact, relative, 0.0), torch.where(exact, 0.0, absolute)
@@ -157,13 +162,14 @@ def ordered_panels(
             count += int(done.sum())
             again, half = begin[~done], span[~done] / 2
             later.append((torch.cat([again, again + half]), torch.cat([half, half])))
+        unresolved.append(missing)
         start, width = (torch.cat(parts) for parts in zip(*later, strict=True))
     begin, matrix, earned, relative, absolute, missed = (torch.cat(parts) for parts in zip(*kept, strict=True))
     order = begin.argsort()
     rounding = (16 + 2.0 * matrix.shape[-1]) * torch.finfo(matrix.dtype).eps
     if not converged:
         warnings.warn(
-            f"the rates change too abruptly to be followed with {len(begin)} panels: transitions are known to "
+            f"the rates change too abruptly, or are too noisy, to be followed with {len(begin)} panels: transitions are known to "
             f"{float(absolute.sum()):.2g} only. Give the times at which rates jump or bend as breakpoints",
             RuntimeWarning,
             stacklevel=2,

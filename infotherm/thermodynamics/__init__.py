@@ -1,5 +1,6 @@
 """Thermodynamics of processes: entropy production, its parts, and how it resolves in time."""
 
+from infotherm.thermodynamics import jump_rules as jump_rules
 from infotherm.thermodynamics.rates import EntropyProductionSplit, entropy_production_rate, excess_housekeeping
 from infotherm.thermodynamics.totals import entropy_production
 

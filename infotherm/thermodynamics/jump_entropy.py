@@ -1,6 +1,9 @@
-"""Entropy production of Markov jump processes (Schnakenberg): currents times affinities over all pairs of states."""
+"""Entropy production of jumps and chains: currents times affinities, and the balance of system and medium."""
 
 from __future__ import annotations
+
+import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -9,7 +12,7 @@ from infotherm.channels.posterior import like
 from infotherm.core.estimate import Estimate
 from infotherm.core.rounding import rounding_error
 from infotherm.distributions import Discrete
-from infotherm.processes import MarkovJump
+from infotherm.processes import MarkovChain, MarkovJump
 from infotherm.processes.uniformisation import stochastic_exponential
 
 
@@ -28,20 +31,47 @@ def jump_rate(rates: Tensor, pmf: Tensor) -> Estimate:
     """
     forward = pmf[..., :, None] * rates
     backward = forward.mT
-    both = (forward > 0) & (backward > 0)
-    one_way = (forward > 0) & (backward == 0)
-    ratio = torch.where(both, forward, 1.0) / torch.where(both, backward, 1.0)
-    affinity = torch.log(ratio)
+    affinity, one_way = log_ratio(forward, backward)
     value = 0.5 * ((forward - backward) * affinity).sum((-2, -1))
-    irreversible = one_way.any(-1).any(-1)
     error = rounding_error([value, ((forward + backward) * affinity.abs() + (forward - backward).abs()).sum((-2, -1))])
+    return certain_where(one_way.any(-1).any(-1), value, error, "nat/time")
+
+
+def chain_rate(matrix: Tensor, pmf: Tensor) -> Estimate:
+    """sum_ij p_i P_ij log(p_i P_ij / (p'_j P_ji)) with p' = p P, shape (...): what the step from the law p produces.
+
+    In the steady state sum_ij pi_i P_ij log(pi_i P_ij / (pi_j P_ji)); summed over steps, the total. In nat/step.
+
+    References
+    ----------
+    Gaspard, J. Stat. Phys. 117 (2004) 599, eqs. 17-21.
+    """
+    forward = pmf[..., :, None] * matrix
+    backward = forward.sum(-2)[..., None, :] * matrix.mT
+    affinity, one_way = log_ratio(forward, backward)
+    value = (forward * affinity).sum((-2, -1))
+    error = rounding_error([value, (forward * affinity.abs() + forward + backward).sum((-2, -1))])
+    return certain_where(one_way.any(-1).any(-1), value, error, "nat/step")
+
+
+def log_ratio(forward: Tensor, backward: Tensor) -> tuple[Tensor, Tensor]:
+    """log(forward / backward) where both are positive, else 0; and where only the forward one is."""
+    both = (forward > 0) & (backward > 0)
+    ratio = torch.where(both, forward, 1.0).log() - torch.where(both, backward, 1.0).log()
+    close = both & ((forward - backward).abs() < 0.5 * backward)  # logarithms of nearby numbers would lose digits
+    small = torch.where(close, (forward - backward) / torch.where(close, backward, 1.0), 0.0)
+    return torch.where(close, torch.log1p(small), ratio), (forward > 0) & (backward == 0)
+
+
+def certain_where(infinite: Tensor, value: Tensor, error: Tensor, units: str = "nat") -> Estimate:
+    """An exact Estimate that is infinite, for certain, where the mask says so."""
     tiny = torch.finfo(value.dtype).tiny
     return Estimate(
-        torch.where(irreversible, torch.inf, value), error=torch.where(irreversible, tiny, error), units="nat/time"
+        torch.where(infinite, torch.inf, value), error=torch.where(infinite, tiny, error.detach()), units=units
     )
 
 
-def check_states(process: MarkovJump, p: Discrete, name: str = "p") -> None:
+def check_states(process: MarkovJump | MarkovChain, p: Discrete, name: str = "p") -> None:
     """Refuse a law that is not one of the states of the process.
 
     Raises
@@ -57,35 +87,119 @@ def check_states(process: MarkovJump, p: Discrete, name: str = "p") -> None:
         )
 
 
-def jump_production(process: MarkovJump, pmf: Tensor, duration: Tensor) -> tuple[Estimate, Estimate, Estimate]:
-    """Total, system and medium entropy over `duration` from the pmf p0, each of shape (...).
+# -- totals ------------------------------------------------------------------------------------------------------------
 
-    System: H(p_T) - H(p_0). Medium: sum_ij (integral of p_i dt) k_ij log(k_ij / k_ji).
+
+def jump_production(
+    process: MarkovJump, pmf: Tensor, start: Tensor, end: Tensor
+) -> tuple[Estimate, Estimate, Estimate]:
+    """Total, system and medium entropy between the times from the pmf p_0, each of shape (...), in nats.
+
+    System: H(p_T) - H(p_0). Medium: integral of sum_ijr p_i k^r_ij log(k^r_ij / k^r_ji) dt. Constant rates: from the
+    occupations, the integrals of p_i; driven ones: integrated along the panels of the transition.
     """
-    rates = like(process.rates, pmf)
-    transition, passed, units = stochastic_exponential(rates, duration)
+    return _driven_production(process, pmf, start, end) if process.driven else _constant(process, pmf, end - start)
+
+
+def _constant(process: MarkovJump, pmf: Tensor, duration: Tensor) -> tuple[Estimate, Estimate, Estimate]:
+    duration = like(duration, pmf)
+    transition, passed, units = stochastic_exponential(like(process.rates, pmf), duration)
     law = (pmf[..., None, :] @ transition)[..., 0, :]
     occupation = (pmf[..., None, :] @ passed)[..., 0, :]
-    before, after = (torch.special.entr(p).sum(-1) for p in (pmf, law))
-    system = after - before
-    both = (rates > 0) & (rates.mT > 0)
-    one_way = (rates > 0) & (rates.mT == 0)
-    affinity = torch.where(both, torch.where(both, rates, 1.0).log() - torch.where(both, rates.mT, 1.0).log(), 0.0)
-    terms = (rates * affinity).sum(-1)
-    sizes = (rates * affinity.abs() + rates).sum(-1)
-    medium = (occupation * terms).sum(-1)
-    irreversible = (one_way.any(-1) & (occupation > 0)).any(-1)
+    rewards = medium_rewards(like(process.reservoir_rates_at(), pmf))
+    medium, size, lost = (occupation[..., None] * rewards).sum(-2).unbind(-1)
     # probabilities and occupations are known to `units` of eps each
-    system_error = rounding_error([before, after, torch.ones_like(system)])
-    system_error = system_error + units * rounding_error([(torch.special.entr(law) + law).sum(-1)]) / 4
-    medium_error = units * rounding_error([(occupation * sizes).sum(-1)])
-    tiny = torch.finfo(system.dtype).tiny
+    error = units * rounding_error([size])
+    relative = units * torch.finfo(pmf.dtype).eps
+    return _balance(pmf, law, relative, torch.zeros_like(relative), medium, error, lost > 0)
 
-    def estimate(value: Tensor, error: Tensor) -> Estimate:
-        return Estimate(torch.where(irreversible, torch.inf, value), error=torch.where(irreversible, tiny, error))
 
-    return (
-        estimate(system + medium, system_error + medium_error),
-        Estimate(system, error=system_error),
-        estimate(medium, medium_error),
-    )
+def _driven_production(
+    process: MarkovJump, pmf: Tensor, start: Tensor, end: Tensor
+) -> tuple[Estimate, Estimate, Estimate]:
+    batch = torch.broadcast_shapes(start.shape, end.shape, pmf.shape[:-1])
+    start, end = torch.broadcast_tensors(start, end)
+    panels = process.panels(start, end, reward=medium_rewards)
+    # a rate that is zero in passing, or by rounding around such a time, forbids no way back
+    width = panels.points.diff()
+    passing = (width <= 1e-6 * width.sum())[:, None] * panels.earned[..., 2]
+    lasting = panels.earned[..., 2] - passing
+    panels = replace(panels, earned=torch.stack([*panels.earned[..., :2].unbind(-1), lasting, passing], -1))
+    first, last = panels.index(start.flatten()), panels.index(end.flatten())
+    transition, earned = (x.reshape(*start.shape, *x.shape[1:]) for x in panels.between(first, last))
+    wide = pmf.to(torch.float64)
+    law = (wide[..., None, :] @ transition)[..., 0, :].expand(*batch, -1)
+    medium, size, lost, briefly = (wide[..., None] * earned).sum(-2).unbind(-1)
+
+    def passed(x: Tensor) -> Tensor:
+        total = torch.cat([x.new_zeros(1), x.detach().cumsum(0)])
+        return (total[last] - total[first]).reshape(start.shape)
+
+    relative, absolute = passed(panels.relative), passed(panels.absolute)
+    missed = passed(panels.earned_error[:, 0]) + absolute * passed(panels.earned[..., 1].amax(-1))
+    longest = -2 * math.log(torch.finfo(torch.float64).tiny)  # what a jump can earn at most
+    error = missed + longest * briefly.detach() + (relative + 8 * torch.finfo(size.dtype).eps) * size.detach()
+    found = _balance(wide.expand(*batch, -1), law, relative, absolute, medium, error, lost > 0)
+    info = {} if panels.converged else {"converged": False}
+    total, system, medium = (replace(e, method="quadrature", info=info).to(pmf.dtype) for e in found)
+    return total, system, medium
+
+
+def medium_rewards(rates: Tensor) -> Tensor:
+    """Medium entropy a state earns in a unit of time, its size for rounding, and its rate of jumps of no return.
+
+    Shape (..., R, K, K) -> (..., K, 3).
+    """
+    affinity, one_way = log_ratio(rates, rates.mT)
+    columns = (rates * affinity, rates * affinity.abs() + rates, torch.where(one_way, rates, 0.0))
+    return torch.stack([c.sum((-3, -1)) for c in columns], -1)
+
+
+def chain_production(matrix: Tensor, pmf: Tensor, steps: Tensor) -> tuple[Estimate, Estimate, Estimate]:
+    """Total, system and medium entropy of a number of steps (...) from the pmf p_0, each of shape (...), in nats.
+
+    Medium: sum_ij (sum over steps of p_i) P_ij log(P_ij / P_ji).
+    """
+    size = matrix.shape[-1]
+    batch = torch.broadcast_shapes(matrix.shape[:-2], steps.shape)
+    total = torch.eye(size, dtype=pmf.dtype, device=pmf.device).expand(*batch, size, size)
+    passed = torch.zeros_like(total)  # sum over the steps done of P^n, in products of 1, 2, 4, ... steps
+    power, together, left, doublings = matrix, torch.eye(size, dtype=pmf.dtype, device=pmf.device), steps, 0
+    while bool((left > 0).any()):
+        odd = (left % 2 == 1)[..., None, None]
+        passed = torch.where(odd, passed + total @ together, passed)
+        total = torch.where(odd, total @ power, total)
+        left, doublings = left // 2, doublings + 1
+        if bool((left > 0).any()):
+            together = together + power @ together
+            power = power @ power
+    law = (pmf[..., None, :] @ total)[..., 0, :]
+    occupation = (pmf[..., None, :] @ passed)[..., 0, :]
+    medium, reach, lost = (occupation[..., None] * medium_rewards(matrix[..., None, :, :])).sum(-2).unbind(-1)
+    # relative errors of products of non-negative matrices add up: K for each factor
+    relative = ((4.0 + size) * (1 + steps.to(pmf))) * torch.finfo(pmf.dtype).eps
+    error = relative * reach.detach() + torch.finfo(pmf.dtype).tiny
+    return _balance(pmf, law, relative, torch.zeros_like(relative), medium, error, lost > 0)
+
+
+def _balance(
+    before: Tensor,
+    after: Tensor,
+    relative: Tensor,
+    absolute: Tensor,
+    medium: Tensor,
+    error: Tensor,
+    irreversible: Tensor,
+) -> tuple[Estimate, Estimate, Estimate]:
+    """Total, system and medium entropy, from the laws at both ends and the medium's entropy.
+
+    The later law is known to `relative` entry by entry and may be off by `absolute` in total besides.
+    """
+    old, new = (torch.special.entr(p).sum(-1) for p in (before, after))
+    system = new - old
+    size = (torch.special.entr(after) + after).sum(-1).detach()
+    spread = torch.where(absolute > 0, absolute, 1.0)
+    moved = absolute * (1 + torch.log(torch.tensor(float(after.shape[-1]))) - spread.log())  # Fannes, with room
+    system_error = rounding_error([old, new, torch.ones_like(system)]) + relative * size + moved.to(size)
+    total = certain_where(irreversible, system + medium, system_error + error)
+    return total, Estimate(system, error=system_error), certain_where(irreversible, medium, error)

@@ -12,10 +12,10 @@ from infotherm.channels.posterior import like
 from infotherm.core.estimate import Estimate
 from infotherm.core.quantity import NotApplicable, Quantity
 from infotherm.core.tensors import Generator, as_tensor
-from infotherm.distributions import Discrete, Gaussian, GaussianMixture, as_distribution
+from infotherm.distributions import Gaussian, GaussianMixture, as_distribution
 from infotherm.distributions.base import Distribution
 from infotherm.processes import AffineProcess, MarkovJump, Process, steady_state
-from infotherm.thermodynamics.jump_entropy import check_states, jump_rate
+from infotherm.thermodynamics.jump_split import jump_split
 from infotherm.thermodynamics.score_mismatch import (
     gaussian_mismatch,
     quadratic_mean,
@@ -57,7 +57,7 @@ def entropy_production_rate(
     Parameters
     ----------
     process
-        An affine diffusion or a MarkovJump.
+        An affine diffusion, a MarkovJump, or a MarkovChain (what its next step produces, in "nat/step").
     p
         The law at time t, any batch; the steady state unless given.
     t
@@ -118,18 +118,20 @@ class EntropyProductionSplit:
 
 
 def excess_housekeeping(
-    process: AffineProcess, p: Any, t: Any = None, *, method: str = "auto", **options: Any
+    process: AffineProcess | MarkovJump, p: Any, t: Any = None, *, method: str = "auto", **options: Any
 ) -> EntropyProductionSplit:
     r"""The entropy production rate split into excess and housekeeping parts, nats per unit of time each.
 
     With p_ss the law that the process frozen at t would keep and nu_ss = b - D grad log p_ss: excess =
     E[(s_ss - s)^T D (s_ss - s)] for the scores s, minus the rate of change of KL(p || p_ss) where p_ss is static;
     housekeeping = E_p[nu_ss^T D^-1 nu_ss], zero with detailed balance. Their sum is the entropy production rate.
+    For jumps: excess = sum_ij p_i k_ij log(p_i pi_j / (p_j pi_i)), housekeeping = sum_ij p_i k_ij log(pi_i k_ij /
+    (pi_j k_ji)) summed over reservoirs, with the law pi that the rates of time t would keep.
 
     Parameters
     ----------
     process
-        An affine diffusion.
+        An affine diffusion or a MarkovJump.
     p
         The law at time t.
     t
@@ -154,10 +156,12 @@ def excess_housekeeping(
     tensor(8., dtype=torch.float64)
     """
     p = as_distribution(p, "p")
-    if not isinstance(process, AffineProcess):
-        raise TypeError(f"process must be an affine diffusion; got {type(process).__name__}")
+    if not isinstance(process, AffineProcess | MarkovJump):
+        raise TypeError(f"process must be an affine diffusion or a MarkovJump; got {type(process).__name__}")
     t = first_time(process) if t is None else t
     check_batches(process, p, t=t)
+    if isinstance(process, MarkovJump):
+        return EntropyProductionSplit(*jump_split(process, p, t))
     diffusion, matrix, offset = fields(process, p, t)
     accuracy = force_accuracy(process, diffusion)
     if process.static_force(p.dim) is not None:
@@ -278,14 +282,6 @@ def sampled_rate(
 ) -> Estimate:
     """The mean over samples of the law."""
     return sampled_mismatch(p, *fields(process, p, t), n_samples=n_samples, generator=generator)
-
-
-@rate_quantity.rule(MarkovJump, Discrete, method="closed-form")
-def markov_jump_rate(process: MarkovJump, p: Discrete, t: Any) -> Estimate:
-    """Currents times affinities."""
-    check_states(process, p)
-    batch = torch.broadcast_shapes(as_tensor(t, "t").shape, p.batch_shape, process.batch_shape)
-    return jump_rate(like(process.rates, p.pmf), p.pmf.expand(*batch, process.states))
 
 
 def _mismatch(

@@ -17,8 +17,7 @@ from infotherm.core.tensors import Generator, as_tensor, require_finite, validat
 from infotherm.distributions import Discrete, Gaussian, GaussianMixture, as_distribution
 from infotherm.distributions.base import Distribution
 from infotherm.information.entropies import entropy
-from infotherm.processes import AffineProcess, MarkovJump, Process
-from infotherm.thermodynamics.jump_entropy import check_states, jump_production
+from infotherm.processes import AffineProcess, Process
 from infotherm.thermodynamics.rates import (
     as_process,
     check_batches,
@@ -69,13 +68,14 @@ def entropy_production(
     Parameters
     ----------
     process
-        An affine diffusion or a MarkovJump.
+        An affine diffusion, a MarkovJump, or a MarkovChain, whose duration is a number of steps.
     p0
         The law at the time `start`, any batch.
     duration
         A number or a tensor that broadcasts against the batch of p0.
     method
-        "closed-form" (the balance, for Gaussians with a static gradient force; jump processes), "quadrature" (Gaussian:
+        "closed-form" (the balance, for Gaussians with a static gradient force; jumps at constant rates, chains),
+        "quadrature" (Gaussian: integral of the rate; jumps: the balance for driven rates, or with route="rate" the
         integral of the rate; other laws up to D = 2: the balance by quadrature, or with route="rate" the integral of
         the rate, D = 1) or "monte-carlo" (the balance over pairs of end points).
     start
@@ -158,7 +158,7 @@ def gaussian_total(process: AffineProcess, p0: Gaussian, start: Tensor, end: Ten
     still = like(end - start, p0.mean) == 0
     channel = transition_of(process, start, end)
     total, system, medium = gaussian_balance(p0, channel, force, still, process.transition_accuracy)
-    return _resolved(total, process, p0, start, end, times, {"system": system, "medium": medium})
+    return resolved(total, process, p0, start, end, times, {"system": system, "medium": medium})
 
 
 @total_quantity.rule(AffineProcess, Gaussian, method="quadrature")
@@ -172,12 +172,12 @@ def gaussian_integral(
     accuracy = 4 + process.transition_accuracy / torch.finfo(p0.dtype).eps
 
     def rate(t: Tensor) -> Estimate:
-        law = _law_at(process, regular, start, t)
+        law = law_at(process, regular, start, t)
         diffusion, matrix, offset = fields(process, law, t)
         exactness = force_accuracy(process, diffusion)
         return gaussian_mismatch(law, diffusion, matrix, offset, accuracy=exactness, law_accuracy=accuracy)
 
-    found = _integrated(rate, p0, start, end, tolerance)
+    found = integrated(rate, p0, start, end, tolerance)
     lost = singular & (end > start)
     total = Estimate(
         torch.where(lost, torch.inf, found.value),
@@ -185,7 +185,7 @@ def gaussian_integral(
         method="quadrature",
         info=found.info,
     )
-    return _resolved(total, process, p0, start, end, times, {})
+    return resolved(total, process, p0, start, end, times, {})
 
 
 @total_quantity.rule(AffineProcess, Distribution, method="closed-form", when=needs_atoms)
@@ -209,13 +209,13 @@ def balanced_total(
     if route == "rate":
 
         def rate(t: Tensor) -> Estimate:
-            return scalar_rate(process, _law_at(process, p0, start, t), t, tolerance=tolerance / 10)
+            return scalar_rate(process, law_at(process, p0, start, t), t, tolerance=tolerance / 10)
 
-        return _resolved(_integrated(rate, p0, start, end, tolerance), process, p0, start, end, times, {})
+        return resolved(integrated(rate, p0, start, end, tolerance), process, p0, start, end, times, {})
     final = transition_of(process, start, end).output(p0)
     system = entropy(final, method="quadrature") - entropy(p0, method="quadrature")
     medium = medium_entropy(process, (p0.mean, p0.covariance), start, end)
-    return _resolved(system + medium, process, p0, start, end, times, {"system": system, "medium": medium})
+    return resolved(system + medium, process, p0, start, end, times, {"system": system, "medium": medium})
 
 
 @total_quantity.rule(AffineProcess, Distribution, method="monte-carlo", when=_needs_law_in_time)
@@ -231,15 +231,7 @@ def sampled_total(
 ) -> Estimate:
     """The balance over pairs (x_0, x_T) drawn together."""
     total = coupled_balance(process, p0, start, end, n_samples, generator)
-    return _resolved(total, process, p0, start, end, times, {}, n_samples=n_samples, generator=generator)
-
-
-@total_quantity.rule(MarkovJump, Discrete, method="closed-form")
-def markov_jump_total(process: MarkovJump, p0: Discrete, start: Tensor, end: Tensor, *, times: Any = None) -> Estimate:
-    """Shannon entropy of the system plus the integrated occupation times the affinities."""
-    check_states(process, p0, "p0")
-    total, system, medium = jump_production(process, p0.pmf, like(end - start, p0.pmf))
-    return _resolved(total, process, p0, start, end, times, {"system": system, "medium": medium})
+    return resolved(total, process, p0, start, end, times, {}, n_samples=n_samples, generator=generator)
 
 
 def _range(process: Process, p0: Distribution, duration: Any, start: Any) -> tuple[Tensor, Tensor]:
@@ -267,11 +259,12 @@ def _times_between(times: Any, start: Tensor, end: Tensor) -> Tensor:
     return times
 
 
-def _law_at(process: Process, p0: Distribution, start: Tensor, t: Tensor) -> Any:
+def law_at(process: Process, p0: Distribution, start: Tensor, t: Tensor) -> Any:
+    """The law at the times t, when that at the time `start` is p0."""
     return process.transition(start.expand(t.shape) if start.ndim else start, t).output(p0)
 
 
-def _integrated(
+def integrated(
     rate: Callable[[Tensor], Estimate], p0: Distribution, start: Tensor, end: Tensor, tolerance: float
 ) -> Estimate:
     """The integral of a rate over time, in the square root of the time passed: rates may diverge at the start.
@@ -307,7 +300,7 @@ def _integrated(
     return Estimate(value, error=integral.error.to(p0.dtype) + pointwise, method="quadrature", info=info)
 
 
-def _resolved(
+def resolved(
     total: Estimate,
     process: Process,
     p0: Distribution,
@@ -355,6 +348,6 @@ def _rates_over(
     """The rate at the times (n, ...), which come in front of a batch of `ndim` dimensions."""
     grid = times.reshape(times.shape[0], *[1] * max(0, ndim + 1 - times.ndim), *times.shape[1:])
     if isinstance(p0, Gaussian | Discrete) or p0.dim == 1:
-        return rate_quantity(process, _law_at(process, p0, start, grid), grid, **options)
+        return rate_quantity(process, law_at(process, p0, start, grid), grid, **options)
     # samples of a batch of mixtures would fill the memory: one time after the other
-    return stack([rate_quantity(process, _law_at(process, p0, start, t), t, **options) for t in grid])
+    return stack([rate_quantity(process, law_at(process, p0, start, t), t, **options) for t in grid])

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infotherm.distributions import Gaussian, GaussianMixture
-from infotherm.processes import MarkovJump, OrnsteinUhlenbeck, VarianceExploding, VariancePreserving, steady_state
+from infotherm.processes import (
+    MarkovChain,
+    MarkovJump,
+    OrnsteinUhlenbeck,
+    VarianceExploding,
+    VariancePreserving,
+    steady_state,
+)
 from infotherm.thermodynamics import entropy_production_rate, excess_housekeeping
 
 F64 = torch.float64
@@ -124,7 +131,7 @@ def test_singular_laws():
             "t must be <= the hor",
         ),
         (
-            lambda: excess_housekeeping(MarkovJump([[0.0, 1.0], [1.0, 0.0]]), Gaussian(0.0, 1.0)),
+            lambda: excess_housekeeping(MarkovChain([[0.5, 0.5], [0.5, 0.5]]), Gaussian(0.0, 1.0)),
             TypeError,
             "affine diffusion",
         ),
