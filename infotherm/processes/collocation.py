@@ -46,7 +46,14 @@ class Course:
 
 
 def follow(
-    rates: Rates, initial: Array, times: Array, functional: Functional, *, ring: bool, tolerance: float = 1e-12
+    rates: Rates,
+    initial: Array,
+    times: Array,
+    functional: Functional,
+    *,
+    ring: bool,
+    static: bool = False,
+    tolerance: float = 1e-12,
 ) -> Course:
     """u along du/dt = A(t) u, where `rates(t)` gives the rates up (i to i + 1) and down (i + 1 to i) of jumps.
 
@@ -62,6 +69,8 @@ def follow(
         Of (t, u) with values (F,): its integral is taken along the way.
     ring
         Whether the last node is beside the first.
+    static
+        Whether the rates are the same at all times.
     tolerance
         Largest difference of a step and its halves in the sum of |u|, relative to that of the initial one.
 
@@ -70,7 +79,7 @@ def follow(
     RuntimeWarning
         When so many steps are needed that the rest is left out of the tolerance.
     """
-    system = _System(len(initial), ring)
+    system = _System(len(initial), ring, rates(float(times[0])) if static else None)
     u = initial
     total = np.zeros_like(functional(float(times[0]), u))
     states, integrals = [u], [total]
@@ -111,7 +120,7 @@ def follow(
 class _System:
     """The linear equations of one step, in banded form."""
 
-    def __init__(self, size: int, ring: bool) -> None:
+    def __init__(self, size: int, ring: bool, fixed: tuple[Array, Array] | None = None) -> None:
         self.size, self.ring = size, ring
         order = np.arange(size)
         if ring:  # 0, n - 1, 1, n - 2, ...: neighbours on the ring are at most two places apart
@@ -129,6 +138,7 @@ class _System:
         column = order[columns][:, None, None] * _STAGES + k
         self.entries = (self.band + row - column, column)
         self.unknowns = order[:, None] * _STAGES + np.arange(_STAGES)
+        self.fixed = None if fixed is None else self._banded([fixed] * _STAGES)
 
     def step(
         self, rates: Rates, u: Array, t: float, width: float, functional: Functional | None
@@ -138,11 +148,9 @@ class _System:
 
         nodes, matrix = _radau()
         times = t + width * nodes
-        entries = np.stack([self._entries(*rates(float(time))) for time in times], -1)
-        values = -width * matrix * entries[:, None, :]
-        values[: self.size] += np.eye(_STAGES)
-        banded = np.zeros((2 * self.band + 1, self.size * _STAGES))
-        banded[self.entries] = values
+        pulled = self._banded([rates(float(time)) for time in times]) if self.fixed is None else self.fixed
+        banded = -width * pulled
+        banded[self.band] += 1.0
         right = np.empty(self.size * _STAGES)
         right[self.unknowns] = u[:, None]
         solved = solve_banded((self.band, self.band), banded, right, overwrite_ab=True, check_finite=False)
@@ -151,6 +159,14 @@ class _System:
             return stages[:, -1], np.zeros(0)
         values = [functional(float(time), stages[:, j]) for j, time in enumerate(times)]
         return stages[:, -1], width * np.tensordot(matrix[-1], np.stack(values), 1)
+
+    def _banded(self, rates: list[tuple[Array, Array]]) -> Array:
+        """a (x) A in banded form, from the rates at the stages."""
+        _, matrix = _radau()
+        entries = np.stack([self._entries(*pair) for pair in rates], -1)
+        banded = np.zeros((2 * self.band + 1, self.size * _STAGES))
+        banded[self.entries] = matrix * entries[:, None, :]
+        return banded
 
     def _entries(self, up: Array, down: Array) -> Array:
         """A as its diagonal, what goes up and what goes down, in the order of `entries`."""
@@ -165,7 +181,7 @@ class _System:
 
 @cache
 def _radau() -> tuple[Array, Array]:
-    """Nodes c and matrix a of Radau IIA: the right Radau points, and integrals of the Lagrange polynomials up to them."""
+    """Nodes c and matrix a of Radau IIA: the right Radau points, and integrals of Lagrange's polynomials up to them."""
     legendre = np.polynomial.legendre.Legendre
     roots = (legendre.basis(_STAGES) - legendre.basis(_STAGES - 1)).roots()
     roots = np.sort(np.real(roots))

@@ -7,8 +7,8 @@ to x and the affinity A = Phi(0) - Phi(L), the two integrals
     I-(x) = integral from x - L to x of exp(Phi(x) - Phi(y)) / D(y) dy
 
 give p = I+ / (D Z), Z = integral of I+ / D over a period, the current J = (1 - exp(-A)) / Z, the velocity v = L J, the
-entropy production rate A J and D_eff = L^2 integral of I+^2 I- / D over a period / Z^3. All of them are sums of positive
-numbers, taken as logarithms: barriers and drives of hundreds of kT lose nothing.
+entropy production rate A J and D_eff = L^2 integral of I+^2 I- / D over a period / Z^3. All of them are sums of
+positive numbers, taken as logarithms: barriers and drives of hundreds of kT lose nothing.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def mean_velocity(process: DiffusionProcess, t: Any = None) -> Estimate:
 def effective_diffusion(process: DiffusionProcess, t: Any = None) -> Estimate:
     r"""The effective diffusion coefficient D_eff = lim Var X_t / (2 t) of a driven ring, per unit of time.
 
-    D_eff = L^2 integral of I+(x)^2 I-(x) / D(x) dx / (integral of I+(x) / D(x) dx)^3. For constant D this is the formula
-    of Reimann et al.; for D(x) it follows from it in the coordinate y = integral of dx / sqrt(D).
+    D_eff = L^2 integral of I+(x)^2 I-(x) / D(x) dx / (integral of I+(x) / D(x) dx)^3. For constant D this is the
+    formula of Reimann et al.; for D(x) it follows from it in the coordinate y = integral of dx / sqrt(D).
 
     Parameters
     ----------
@@ -269,7 +269,7 @@ def _refined(
 def _logs(
     exponent: Tensor, factor: Tensor, half: float, weights: Tensor, partial: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Logarithms of the integrals of exp(exponent + factor) over panels (M,) and, for every node, up to it and from it."""
+    """Logarithms of the integrals of exp(exponent + factor) over panels (M,), and up to every node and from it on."""
     log_values = exponent + factor
     top = log_values.amax(-1, keepdim=True)
     values = half * torch.exp(log_values - top)
@@ -280,7 +280,7 @@ def _logs(
 
 
 def _window(logs: tuple[Tensor, Tensor, Tensor], gain: float) -> Tensor:
-    """log of the integral over one period from each node on, where a period further the integrand is exp(gain) larger."""
+    """log of the integral over a period from each node on; a period further the integrand is exp(gain) larger."""
     whole, upto, onward = logs
     count = len(whole)
     index = torch.arange(count)

@@ -1,0 +1,278 @@
+"""Laws of diffusions of one or two coordinates without a closed form: the Fokker-Planck equation on a grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from infotherm.core.tensors import as_tensor, require_finite
+from infotherm.distributions import as_distribution
+from infotherm.distributions.base import Distribution
+from infotherm.processes.base import DiffusionProcess
+from infotherm.processes.collocation import follow
+from infotherm.processes.exponential_fitting import Fluxes, LineGrid, masses_on
+from infotherm.processes.grid_density import GridDensity
+from infotherm.processes.grid_range import line_grid
+from infotherm.processes.refinement import extrapolated, on_nodes
+
+Array = np.ndarray
+
+_COARSE = 100  # intervals of the first grid
+_FINEST = 6400
+_FLOOR = 1e-14  # share of the largest density below which its logarithm is not resolved
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """The laws of a diffusion at several times, and the entropy produced up to them.
+
+    Attributes
+    ----------
+    times
+        Shape (T,).
+    laws
+        The law at each time; the first is the initial law itself.
+    produced, medium
+        Entropy produced, and given to the medium, from the first time on: values and errors, shape (2, T), nats.
+    rate
+        Entropy production rate at each time, values and errors, shape (2, T), nats per unit of time.
+    entropy
+        Entropy of each law on the grid, values and errors, shape (2, T), nats.
+    nodes
+        How many the finest grid has.
+    converged
+        Whether the last refinement changed laws and entropies by less than the tolerance.
+    """
+
+    times: Tensor
+    laws: tuple[Distribution, ...]
+    produced: Tensor
+    medium: Tensor
+    rate: Tensor
+    entropy: Tensor
+    nodes: int
+    converged: bool
+
+
+def evolve(process: DiffusionProcess, p0: Any, times: Any, *, tolerance: float = 1e-8) -> Evolution:
+    """The laws at several times of a diffusion that starts from p0 at the first of them.
+
+    dp/dt = -div J, J = b p - div(D p), on finite volumes with exponentially fitted fluxes: probabilities stay positive
+    and are conserved, and an equilibrium is kept exactly. In one dimension, on a line or a ring: Radau collocation of
+    order nine in time, grids halved until laws and entropies settle, and Richardson extrapolation of log p and of the
+    entropies; the range of a line is found from the law itself. In the plane: see `processes.plane`.
+
+    Parameters
+    ----------
+    process
+        A diffusion of one or two coordinates, driven or not, with additive or multiplicative noise; `period` makes a
+        ring.
+    p0
+        The law at times[0]: a density, or atoms.
+    times
+        Increasing, shape (T,), T >= 2.
+    tolerance
+        Wanted relative error of the densities where the mass is, and of the entropies.
+
+    Raises
+    ------
+    ValueError
+        When p0 and the process disagree on the dimension, times do not increase, p0 has a batch, or mass arrives at
+        the edge of every range (heavy tails, or a drift that lets states escape).
+
+    Warns
+    -----
+    RuntimeWarning
+        When the finest grid does not reach the tolerance; `converged` is then False.
+
+    References
+    ----------
+    Scharfetter and Gummel, IEEE Trans. Electron Devices 16 (1969) 64; Chang and Cooper, J. Comput. Phys. 6 (1970) 1.
+
+    Examples
+    --------
+    >>> from infotherm.distributions import Gaussian
+    >>> from infotherm.processes import Langevin
+    >>> well = Langevin(potential=lambda x: 0.5 * (x**2).sum(-1), sigma=2**0.5)
+    >>> law = evolve(well, Gaussian(2.0, 0.25), [0.0, 1.0]).laws[-1]
+    >>> abs(law.mean.item() - 2 * torch.exp(torch.tensor(-1.0)).item()) < 1e-7
+    True
+    """
+    p0, grid_times = _checked(process, p0, times)
+    if p0.dim == 2:
+        from infotherm.processes.plane import evolve_plane
+
+        return evolve_plane(process, p0, grid_times, tolerance)
+    base = line_grid(process, p0, grid_times, _COARSE)
+    levels: list[_Level] = []
+    found: Evolution | None = None
+    intervals = base.count if base.period is not None else base.count - 1
+    while intervals <= _FINEST:
+        levels.append(_level(process, p0, _refined(base, intervals), grid_times))
+        if len(levels) >= 3:
+            found = _combined(p0, levels, grid_times, tolerance)
+            if found.converged:
+                break
+        intervals *= 2
+    if found is None:
+        raise ValueError(f"p0 is too narrow for its range: fewer than three grids resolve it; got {p0}")
+    if not found.converged:
+        _warn(found, tolerance)
+    return found
+
+
+def marginal(process: DiffusionProcess, p0: Any, t: Any, t0: Any = 0.0, *, tolerance: float = 1e-8) -> Distribution:
+    """The law at time t of a diffusion of one or two coordinates with the law p0 at t0, as a GridDensity.
+
+    Parameters
+    ----------
+    process, p0, tolerance
+        As in `evolve`.
+    t, t0
+        Two numbers; at t = t0 the law is p0.
+
+    Raises
+    ------
+    ValueError
+        As `evolve`; when t is before t0.
+    """
+    t0, t = (float(_number(value, name)) for value, name in ((t0, "t0"), (t, "t")))
+    if t == t0:
+        return as_distribution(p0, "p0")
+    if t < t0:
+        raise ValueError(f"t must not be before t0; got t0 = {t0}, t = {t}")
+    return evolve(process, p0, [t0, t], tolerance=tolerance).laws[-1]
+
+
+# -- one dimension -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One grid: masses at the times (T, n), the numbers produced, medium, rate, entropy (4, T), error of the steps."""
+
+    grid: LineGrid
+    masses: Array
+    numbers: Array
+    error: float
+
+
+def _refined(base: LineGrid, intervals: int) -> LineGrid:
+    if base.period is not None:
+        return LineGrid.around(base.period, intervals)
+    return LineGrid.between(base.lower, base.lower + base.spacing * (base.count - 1), intervals)
+
+
+def _level(process: DiffusionProcess, p0: Distribution, grid: LineGrid, times: Array) -> _Level:
+    fluxes = Fluxes(process, grid)
+    if process.is_static:
+        fluxes = fluxes.frozen(float(times[0]))
+    initial = masses_on(grid, p0)
+    course = follow(
+        fluxes.rates, initial, times, fluxes.production, ring=grid.period is not None, static=process.is_static
+    )
+    rate = [fluxes.production(float(t), masses)[0] for t, masses in zip(times, course.states, strict=True)]
+    filled = np.maximum(course.states, 1e-300)
+    entropy = -(filled * np.log(filled / grid.spacing)).sum(1)
+    numbers = np.stack([course.integrals[:, 0], course.integrals[:, 1], np.array(rate), entropy])
+    return _Level(grid, course.states, numbers, course.error)
+
+
+def _combined(p0: Distribution, levels: list[_Level], times: Array, tolerance: float) -> Evolution:
+    numbers, errors = extrapolated([level.numbers for level in levels])
+    rounding = 1e-13 * len(levels[-1].masses[0]) ** 0.5 * (1 + np.abs(numbers)) + levels[-1].error
+    errors = errors + rounding
+    laws: list[Distribution] = [p0]
+    worst = 0.0
+    for k in range(1, len(times)):
+        law = _density_at(levels, k)
+        laws.append(law)
+        worst = max(worst, law.accuracy)
+    # the rate of the first instant may be infinite, all the rest settles
+    settled = errors[:2] <= tolerance * (1 + np.abs(numbers[:2]))
+    both = [torch.from_numpy(np.stack([numbers[i], errors[i]])) for i in range(4)]
+    return Evolution(
+        torch.from_numpy(times),
+        tuple(laws),
+        both[0],
+        both[1],
+        both[2],
+        both[3],
+        levels[-1].grid.count,
+        bool(settled.all()) and worst <= tolerance,
+    )
+
+
+def _density_at(levels: list[_Level], k: int) -> GridDensity:
+    """The law at the k-th time: log p extrapolated on the nodes of the finest grid that its mass reaches."""
+    finest = levels[-1].grid
+    fine = finest.nodes
+    carried = []
+    for level in levels[-4:]:
+        density = level.masses[k] / level.grid.spacing
+        log_density = np.log(np.maximum(density, _FLOOR * density.max()))
+        carried.append(on_nodes(log_density, level.grid.nodes, fine, finest.period))
+    log_density, change = extrapolated(carried)
+    density = levels[-1].masses[k]
+    top = density.max()
+    reached = np.flatnonzero(density > 10 * _FLOOR * top)
+    first, last = int(reached[0]), int(reached[-1])
+    if finest.period is not None or last - first < 16:
+        first, last = 0, len(fine) - 1
+    # where next to nothing is, rounding is all that extrapolation would see
+    resolved = density > 1e-10 * top
+    log_density = np.where(resolved, log_density, np.maximum(carried[-1], np.log(_FLOOR * top / finest.spacing)))
+    weights = density / density.sum()
+    accuracy = float((weights * np.where(resolved, change, 0.0)).sum()) + levels[-1].error
+    return GridDensity(
+        [torch.from_numpy(fine[first : last + 1].copy())],
+        torch.from_numpy(log_density[first : last + 1].copy()),
+        [finest.period],
+        accuracy=accuracy,
+        info={"nodes": finest.count, "levels": len(levels)},
+    )
+
+
+# -- arguments ---------------------------------------------------------------------------------------------------------
+
+
+def _checked(process: DiffusionProcess, p0: Any, times: Any) -> tuple[Distribution, Array]:
+    if not isinstance(process, DiffusionProcess):
+        raise TypeError(f"process must be a diffusion; got {type(process).__name__}")
+    p0 = as_distribution(p0, "p0")
+    if p0.batch_shape:
+        raise ValueError(f"p0 must be one law for a grid; got a batch {tuple(p0.batch_shape)}: take them one by one")
+    if process.batch_shape:
+        raise ValueError(f"process must be a single one for a grid; got a batch {tuple(process.batch_shape)}")
+    if process.dim not in (None, p0.dim):
+        raise ValueError(f"p0 must have D = {process.dim} as the process; got D = {p0.dim}")
+    if p0.dim > 2:
+        raise ValueError(f"a grid needs D <= 2; p0 has D = {p0.dim}: simulate paths instead")
+    times = require_finite(as_tensor(times, "times", dtype=torch.float64), "times")
+    if times.ndim != 1 or len(times) < 2 or not bool((times.diff() > 0).all()):
+        raise ValueError(f"times must increase, shape (T,) with T >= 2; got {times.tolist()}")
+    process._times(times=times)
+    return p0, times.cpu().numpy()
+
+
+def _number(value: Any, name: str) -> Tensor:
+    tensor = require_finite(as_tensor(value, name, dtype=torch.float64), name)
+    if tensor.numel() != 1:
+        raise ValueError(f"{name} must be one time for a grid; got shape {tuple(tensor.shape)}: take them one by one")
+    return tensor.reshape(())
+
+
+def _warn(found: Evolution, tolerance: float) -> None:
+    import warnings
+
+    accuracy = max((law.accuracy for law in found.laws[1:] if isinstance(law, GridDensity)), default=0.0)
+    warnings.warn(
+        f"the grid of {found.nodes} nodes did not reach the tolerance {tolerance:g}: densities are known to "
+        f"{accuracy:.2g}, the entropy produced to {float(found.produced[1, -1]):.2g}",
+        RuntimeWarning,
+        stacklevel=3,
+    )
