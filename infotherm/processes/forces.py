@@ -240,12 +240,16 @@ class Field:
 
     def __init__(self, function: Any, name: str) -> None:
         self.name = name
+        self.constant: Tensor | None = None
         if callable(function):
             self.function: Callable[..., Any] = function
             self.arguments = arguments(function, name)
             return
         constant = require_finite(as_tensor(function, name), name)
-        self.function, self.arguments = lambda x: constant.to(x).expand(x.shape), 1
+        if constant.ndim > 1 or not constant.numel():
+            raise ValueError(f"{name} must be a function, a number or a vector (D,); got shape {tuple(constant.shape)}")
+        self.constant = constant
+        self.function, self.arguments = constant.to, 1
 
     def __call__(self, x: Tensor, control: Tensor) -> Tensor:
         try:
@@ -337,4 +341,4 @@ def _function(protocol: Any) -> Callable[[Tensor], Tensor] | None:
     constant = require_finite(as_tensor(protocol, "protocol"), "protocol")
     if constant.ndim > 1:
         raise ValueError(f"protocol must be a number or a vector (C,); got shape {tuple(constant.shape)}")
-    return lambda t: constant.to(t).expand(*t.shape, *constant.shape)
+    return lambda t: constant.to(t).expand((*t.shape, *constant.shape))

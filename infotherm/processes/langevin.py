@@ -115,7 +115,8 @@ class Langevin(ForcedProcess):
         return torch.diag(constant) if constant.ndim == 1 else constant
 
     def _sizes(self, dim: int | None) -> dict[str, int]:
-        sizes = sizes_of(dim, temperature=self._temperature, periodic=self.period)
+        pushed = None if self._force is None else self._force.constant
+        sizes = sizes_of(dim, force=pushed, temperature=self._temperature, periodic=self.period)
         if not self.isotropic and self.additive:
             first = self._sigma(torch.zeros((), dtype=torch.float64)) if self._driven_noise else self._sigma
             sizes["sigma"] = first.shape[0]
@@ -140,16 +141,24 @@ class Langevin(ForcedProcess):
     def is_static(self) -> bool:
         """Whether nothing depends on time: functions of the state alone, or a constant control.
 
-        A sigma of two arguments is looked at in 9 times.
+        A sigma of two arguments is looked at in 9 times, whether it makes use of the second one.
         """
         return not self._driven_noise and self.control_free and (self.additive or self._noise_is_static())
 
     def _noise_is_static(self) -> bool:
+        """Whether a multiplicative sigma is the same at 9 times; D is tried from 1 to 3 where it is not known."""
+        if self._constant_control:
+            return True
         start = 0.0 if self.start is None else self.start
         times = torch.linspace(start, start + 1.0 if self.horizon is None else self.horizon, 9, dtype=torch.float64)
-        x = torch.linspace(-1.3, 1.7, 5 * (self.dim or 1), dtype=torch.float64).reshape(5, -1)
-        seen = [self._noise_field(x, self.control(t)) for t in times]
-        return self._constant_control or all(torch.equal(values, seen[0]) for values in seen[1:])
+        for size in (1, 2, 3) if self.dim is None else (self.dim,):
+            x = torch.linspace(-1.3, 1.7, 5 * size, dtype=torch.float64).reshape(5, size)
+            try:
+                seen = [self._noise_field(x, self.control(t)) for t in times]
+            except (IndexError, RuntimeError, ValueError):
+                continue  # a function of states of another size
+            return all(torch.equal(values, seen[0]) for values in seen[1:])
+        return False
 
     def drift(self, x: Any, t: Any) -> Tensor:
         """mu F, shapes (..., D) and (...) -> (..., D), in the dtype of x."""

@@ -80,7 +80,9 @@ class UnderdampedLangevin(ForcedProcess):
         self.friction = positive(friction, "friction", scalar=True)
         self._temperature = positive(temperature, "temperature")
         self.period = None if periodic is None else positive(periodic, "periodic", finite=False)
-        size = agreed_size(sizes_of(dim, mass=self.mass, temperature=self._temperature, periodic=self.period))
+        vectors = {"mass": self.mass, "temperature": self._temperature, "periodic": self.period}
+        vectors["force"] = None if self._force is None else self._force.constant
+        size = agreed_size(sizes_of(dim, **vectors))
         self.dim = None if size is None else 2 * size
 
     @property
