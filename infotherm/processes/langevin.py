@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from infotherm.core.tensors import as_tensor, require_finite, validating
+from infotherm.distributions.base import Distribution
 from infotherm.processes.forces import ForcedProcess, agreed_size, arguments, positive, sizes_of
 from infotherm.processes.time_functions import function_of_time
 
@@ -134,6 +135,20 @@ class Langevin(ForcedProcess):
                 f"sigma, mobility and temperature must agree on D = sigma^2 / 2 = mu T; got {diffusion.tolist()} and "
                 f"{wanted.tolist()}: leave one of the three out"
             )
+
+    # -- laws on a grid ----------------------------------------------------------------------------------------------
+
+    def marginal(self, p0: Any, t: Any, t0: Any = 0.0) -> Distribution:
+        """The law at time t from p0 at t0, by the Fokker-Planck equation on a grid (D <= 2): a GridDensity."""
+        from infotherm.processes.fokker_planck import marginal
+
+        return marginal(self, p0, t, t0)
+
+    def quasi_invariant(self, t: Any, dim: int | None = None) -> Distribution:
+        """The law that the process frozen at time t keeps: closed forms on lines and rings, a grid in the plane."""
+        from infotherm.processes.stationary_density import stationary_density
+
+        return stationary_density(self, float(t), self._size(dim))
 
     # -- drift -------------------------------------------------------------------------------------------------------
 
