@@ -97,18 +97,10 @@ def entropy_production_from_sequences(states: Any, time_step: Any = 1.0, *, leng
     _, labels = torch.unique(torch.cat([t.flatten() for table in tables for t in table]), return_inverse=True)
     size = int(labels.max()) + 1
     pieces = labels.split([t.numel() for table in tables for t in table])
-    (one, one_back), (other, other_back) = pieces[:2], pieces[2:]
-    terms, error = [], 0.0
-    for fitted, judged, (blocks, _) in (
-        ((one, one_back), (other, other_back), tables[1]),
-        ((other, other_back), (one, one_back), tables[0]),
-    ):
-        ratios = _log_ratios(*fitted, *judged, size)
-        values = _bound_terms(ratios)
-        terms.append(values[judged[0]].reshape(blocks.shape))
-        unseen = torch.bincount(judged[0], minlength=size) == 0
-        if bool(unseen.any()):
-            error += 0.5 * _UNSEEN / blocks.numel() * max(0.0, -float(values[unseen].min()))
+    one, other = pieces[:2], pieces[2:]
+    judged = [judge_counts(one, other, size), judge_counts(other, one, size)]
+    terms = [found.reshape(half.shape[0], -1) for (found, _), half in zip(judged, halves[::-1], strict=True)]
+    error = 0.5 * (judged[0][1] + judged[1][1])
     whole = _plug_in(codes, alphabet, length)
     shorter = _plug_in(codes, alphabet, length - 1)
     return held_out_bound(
@@ -147,13 +139,24 @@ def _blocks(codes: Tensor, alphabet: int, length: int) -> tuple[Tensor, Tensor]:
     return (windows * powers.flip(0)).sum(-1), (windows * powers).sum(-1)
 
 
-def _log_ratios(fitted: Tensor, fitted_back: Tensor, judged: Tensor, judged_back: Tensor, size: int) -> Tensor:
-    """log (n_f + 2) / (n_b + 2) for every label of a block, from the counts in the fitted part."""
-    counts = torch.bincount(fitted, minlength=size).double()
-    reverse = torch.zeros(size, dtype=torch.int64, device=fitted.device)
-    for block, back in ((fitted, fitted_back), (judged, judged_back)):
-        reverse[block], reverse[back] = back, block
-    return (counts + _PRIOR).log() - (counts[reverse] + _PRIOR).log()
+def judge_counts(fitted: tuple[Tensor, Tensor], judged: tuple[Tensor, Tensor], size: int) -> tuple[Tensor, float]:
+    """Terms of the bound <s - exp(-s) + 1> over judged windows, s from the counts of fitted ones, and an error.
+
+    The error is what windows that were not judged at all could do to the mean, were their probability 3 / n.
+
+    Parameters
+    ----------
+    fitted, judged
+        The number of each window (n,), and of the window reversed, below `size`.
+    """
+    counts = torch.bincount(fitted[0], minlength=size).double()
+    reverse = torch.arange(size, device=counts.device)
+    for window, back in (fitted, judged):
+        reverse[window], reverse[back] = back, window
+    values = _bound_terms((counts + _PRIOR).log() - (counts[reverse] + _PRIOR).log())
+    unseen = torch.bincount(judged[0], minlength=size) == 0
+    worst = max(0.0, -float(values[unseen].min())) if bool(unseen.any()) else 0.0
+    return values[judged[0]], _UNSEEN / len(judged[0]) * worst
 
 
 def _plug_in(codes: Tensor, alphabet: int, length: int) -> float:
