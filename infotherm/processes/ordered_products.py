@@ -169,8 +169,8 @@ def ordered_panels(
     rounding = (16 + 2.0 * matrix.shape[-1]) * torch.finfo(matrix.dtype).eps
     if not converged:
         warnings.warn(
-            f"the rates change too abruptly, or are too noisy, to be followed with {len(begin)} panels: transitions are known to "
-            f"{float(absolute.sum()):.2g} only. Give the times at which rates jump or bend as breakpoints",
+            f"the rates change too abruptly, or are too noisy, to be followed with {len(begin)} panels: transitions "
+            f"are known to {float(absolute.sum()):.2g} only. Give the times at which rates jump or bend as breakpoints",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -57,10 +57,13 @@ def chain_rate(matrix: Tensor, pmf: Tensor) -> Estimate:
 def log_ratio(forward: Tensor, backward: Tensor) -> tuple[Tensor, Tensor]:
     """log(forward / backward) where both are positive, else 0; and where only the forward one is."""
     both = (forward > 0) & (backward > 0)
-    ratio = torch.where(both, forward, 1.0).log() - torch.where(both, backward, 1.0).log()
-    close = both & ((forward - backward).abs() < 0.5 * backward)  # logarithms of nearby numbers would lose digits
-    small = torch.where(close, (forward - backward) / torch.where(close, backward, 1.0), 0.0)
-    return torch.where(close, torch.log1p(small), ratio), (forward > 0) & (backward == 0)
+    up, down = torch.where(both, forward, 1.0), torch.where(both, backward, 1.0)
+    quotient = up / down
+    normal = (quotient > torch.finfo(quotient.dtype).tiny) & quotient.isfinite()
+    ratio = torch.where(normal, torch.where(normal, quotient, 1.0).log(), up.log() - down.log())
+    close = (up - down).abs() < 0.5 * down  # the logarithm of a quotient near one would lose digits
+    ratio = torch.where(close, torch.log1p(torch.where(close, (up - down) / down, 0.0)), ratio)
+    return ratio, (forward > 0) & (backward == 0)
 
 
 def certain_where(infinite: Tensor, value: Tensor, error: Tensor, units: str = "nat") -> Estimate:

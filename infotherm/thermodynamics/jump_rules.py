@@ -83,8 +83,11 @@ def markov_jump_integral(
     if bool(still.value.isinf().any()):
         return resolved(replace(still, method="quadrature"), process, p0, start, end, times, {})
 
+    units = like(process.transition_accuracy(start, end)[0], p0.pmf) / torch.finfo(p0.dtype).eps
+
     def rate(t: Tensor) -> Estimate:
-        return rate_quantity(process, law_at(process, p0, start, t), t)
+        found = rate_quantity(process, law_at(process, p0, start, t), t)
+        return replace(found, error=found.error * (1 + units))  # the law at t is known to `units` of eps
 
     return resolved(integrated(rate, p0, start, end, tolerance), process, p0, start, end, times, {})
 

@@ -108,7 +108,7 @@ def entropy_production(
     tensor(1.4235, dtype=torch.float64)
     """
     process, p0 = as_process(process), as_distribution(p0, "p0")
-    begin, passed = _range(process, p0, duration, start)
+    begin, passed = interval(process, p0, duration, start)
     check_batches(process, p0, "p0", duration=passed)
     if times is not None:
         times = _times_between(times, begin, begin + passed)
@@ -234,7 +234,7 @@ def sampled_total(
     return resolved(total, process, p0, start, end, times, {}, n_samples=n_samples, generator=generator)
 
 
-def _range(process: Process, p0: Distribution, duration: Any, start: Any) -> tuple[Tensor, Tensor]:
+def interval(process: Process, p0: Distribution, duration: Any, start: Any) -> tuple[Tensor, Tensor]:
     """Start and duration as float64 tensors on the device of p0, of one shape."""
     duration = as_tensor(duration, "duration", dtype=torch.float64, device=p0.device)
     require_finite(duration, "duration")

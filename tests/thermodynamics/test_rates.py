@@ -131,7 +131,7 @@ def test_singular_laws():
             "t must be <= the hor",
         ),
         (
-            lambda: excess_housekeeping(MarkovChain([[0.5, 0.5], [0.5, 0.5]]), Gaussian(0.0, 1.0)),
+            lambda: excess_housekeeping(MarkovChain([[0.5, 0.5], [0.5, 0.5]]), Gaussian(0.0, 1.0)),  # type: ignore[arg-type]
             TypeError,
             "affine diffusion",
         ),
