@@ -52,8 +52,8 @@ def entropy_production_from_network(
 
     with equality on the right for Delta S = log p(x, x') / p(x', x). The network is h(m, u) - h(m, -u), m the midpoint
     and u = x' - x: the same functions as h(x, x') - h(x', x), in coordinates of one size however short the step.
-    It is trained on half of the data, the best of its states is chosen on a fifth, and the bound is the mean on the rest
-    (sets of whole paths where there are at least 32, else stretches of time), with the standard error of means of
+    It is trained on half of the data, the best of its states is chosen on a fifth, and the bound is the mean on the
+    rest (sets of whole paths where there are at least 32, else stretches of time), with the standard error of means of
     blocks. There Delta S is cut off at -+log(n) / 2 for n steps: it stays antisymmetric, so that the bound holds, and
     no single step can decide. What the network says on average, <Delta S> / dt, is no bound and given in `info` only.
 
@@ -90,14 +90,14 @@ def entropy_production_from_network(
 
     References
     ----------
-    Kim, Bae, Lee and Jeong, "Learning entropy production via neural networks", Phys. Rev. Lett. 125, 140604 (2020),
-    Eqs. 3-5; its estimate is the mean of Delta S, which is not on a known side of the truth.
+    Kim, Bae, Lee and Jeong, "Learning entropy production via neural networks", Phys. Rev. Lett. 125, 140604 (2020);
+    its estimate is the mean of Delta S, which is not on a known side of the truth.
 
     Examples
     --------
     >>> turns = torch.randn(4000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     >>> ring = (0.1 * 2 + 0.2**0.5 * turns).cumsum(0)                 # drift 2, D = 1: the rate is 4
-    >>> found = entropy_production_from_network(ring, 0.1, periodic=2 * torch.pi, steps=100, generator=0)
+    >>> found = entropy_production_from_network(ring, 0.1, periodic=2 * torch.pi, steps=60, generator=0)
     >>> found.kind, bool(2 < found.lower_limit() < 4)
     ('lower', True)
     """

@@ -27,7 +27,7 @@ _UNSEEN = 3.0  # "rule of three": what was not seen in n windows has a probabili
 _SHARES = (0.4, 0.2, 0.4)  # of the data: to seek neighbours in, to choose by, to judge by
 _MOST_FITTED = 20_000  # segments that neighbours are sought among
 _NEIGHBOURS = (5, 15, 40)
-_FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # times the dimension
+_FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # times the dimension
 
 
 def entropy_production_from_sequences(states: Any, time_step: Any = 1.0, *, length: int = 2) -> Estimate:
@@ -73,8 +73,9 @@ def entropy_production_from_sequences(states: Any, time_step: Any = 1.0, *, leng
 
     References
     ----------
-    Roldan and Parrondo, Phys. Rev. E 85, 031129 (2012), Eqs. 18 and 25 (plug-in; here split); Kawai, Parrondo and Van
-    den Broeck, Phys. Rev. Lett. 98, 080602 (2007).
+    Kawai, Parrondo and Van den Broeck, Phys. Rev. Lett. 98, 080602 (2007); Roldan and Parrondo, "Entropy production and
+    Kullback-Leibler divergence between stationary trajectories of discrete systems", Phys. Rev. E 85, 031129 (2012):
+    the plug-in divergence, and D_m - D_(m-1).
 
     Examples
     --------
@@ -217,8 +218,8 @@ def entropy_production_from_segments(
 
     References
     ----------
-    Roldan and Parrondo, Phys. Rev. Lett. 105, 150607 (2010), Eq. 4 (divergence of segments); Wang, Kulkarni and Verdu,
-    IEEE Trans. Inf. Theory 55, 2392 (2009), Eq. 5 (its neighbour estimate).
+    Roldan and Parrondo, "Estimating dissipation from single stationary trajectories", Phys. Rev. Lett. 105, 150607
+    (2010); Wang, Kulkarni and Verdu, IEEE Trans. Inf. Theory 55, 2392 (2009), Eq. 5 (the neighbour estimate).
 
     Examples
     --------

@@ -56,9 +56,12 @@ def as_integers(values: Any, name: str) -> Tensor:
     TypeError
         When they are not of an integer dtype.
     """
-    array = values if isinstance(values, Tensor) else np.asarray(values)
-    kind = array.dtype.is_floating_point if isinstance(array, Tensor) else array.dtype.kind not in "iub"
-    if kind:
+    if isinstance(values, Tensor):
+        whole, array = not (values.is_floating_point() or values.is_complex()), values
+    else:
+        array = np.asarray(values)
+        whole = array.dtype.kind in "iub"
+    if not whole:
         raise TypeError(f"{name} must hold integers; got dtype {array.dtype}")
     return torch.as_tensor(array).to(torch.int64)
 

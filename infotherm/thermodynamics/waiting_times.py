@@ -101,8 +101,9 @@ def entropy_production_from_transitions(labels: Any, times: Any) -> Estimate:
 
     References
     ----------
-    van der Meer, Ertel and Seifert, Phys. Rev. X 12, 031025 (2022), Eq. 22; Harunari, Dutta, Polettini and Roldan,
-    Phys. Rev. X 12, 041026 (2022), Eqs. 9-11.
+    van der Meer, Ertel and Seifert, "Thermodynamic inference in partially accessible Markov networks", Phys. Rev. X 12,
+    031025 (2022); Harunari, Dutta, Polettini and Roldan, "What to learn from a few visible transitions' statistics?",
+    Phys. Rev. X 12, 041026 (2022).
 
     Examples
     --------
@@ -278,7 +279,8 @@ def visible_entropy_production_rate(process: MarkovJump, links: Links) -> Estima
 
     References
     ----------
-    van der Meer, Ertel and Seifert, Phys. Rev. X 12, 031025 (2022), Eqs. 11 and 22.
+    van der Meer, Ertel and Seifert, Phys. Rev. X 12, 031025 (2022); Harunari, Dutta, Polettini and Roldan, Phys. Rev. X
+    12, 041026 (2022).
 
     Examples
     --------
