@@ -108,7 +108,7 @@ def jump_edges(process: MarkovJump | MarkovChain, p: Any = None, t: Any = None) 
 
 
 def _mobility(flows: Tensor, units: str) -> Estimate:
-    """The sum over pairs of the logarithmic mean of both flows, which lies between their geometric and arithmetic ones."""
+    """The sum over pairs of the logarithmic mean of both flows."""
     backward = flows.mT
     ratio, _ = log_ratio(flows, backward)
     both = (flows > 0) & (backward > 0)
