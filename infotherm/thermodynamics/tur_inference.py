@@ -92,9 +92,10 @@ def entropy_production_from_currents(
     ----------
     Manikandan, Gupta and Krishnamurthy, "Inferring entropy production from short experiments", Phys. Rev. Lett. 124,
     120603 (2020); Otsubo, Ito, Dechant and Sagawa, Phys. Rev. E 101, 062106 (2020); Van Vu, Vo and Hasegawa, Phys. Rev.
-    E 101, 042138 (2020): 2 <J>^2 / (dt Var J) for dt -> 0, which for finite steps is no bound (a walk that steps forward
-    9 times in 10 gives 3.6 nat a step for 1.8). The form above follows from Timpanaro, Guarnieri, Goold and Landi,
-    "Thermodynamic uncertainty relations from exchange fluctuation theorems", Phys. Rev. Lett. 123, 090604 (2019).
+    E 101, 042138 (2020): 2 <J>^2 / (dt Var J) for dt -> 0, which for finite steps is no bound (a walk that steps
+    forward 9 times in 10 gives 3.6 nat a step for 1.8). The form above follows from Timpanaro, Guarnieri, Goold and
+    Landi, "Thermodynamic uncertainty relations from exchange fluctuation theorems", Phys. Rev. Lett. 123, 090604
+    (2019).
 
     Examples
     --------
