@@ -3,11 +3,12 @@
 from infotherm.processes.affine import AffineDiffusion
 from infotherm.processes.base import AffineProcess, DiffusionProcess, Process, steady_state
 from infotherm.processes.chain import MarkovChain
-from infotherm.processes.isotropic import StraightLine, VarianceExploding, VariancePreserving
+from infotherm.processes.isotropic import StraightLine, SubVariancePreserving, VarianceExploding, VariancePreserving
 from infotherm.processes.jump import MarkovJump
 from infotherm.processes.langevin import Langevin
 from infotherm.processes.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from infotherm.processes.protocol import Protocol
+from infotherm.processes.schedules import cosine_schedule
 from infotherm.processes.underdamped import UnderdampedLangevin
 
 __all__ = [
@@ -21,8 +22,10 @@ __all__ = [
     "Process",
     "Protocol",
     "StraightLine",
+    "SubVariancePreserving",
     "UnderdampedLangevin",
     "VarianceExploding",
     "VariancePreserving",
+    "cosine_schedule",
     "steady_state",
 ]

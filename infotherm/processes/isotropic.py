@@ -1,4 +1,4 @@
-"""Diffusions of generative modelling: variance-preserving, variance-exploding and straight-line, in any dimension."""
+"""Diffusions of generative modelling: variance-preserving and sub-VP, variance-exploding, straight-line."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from infotherm.channels.gaussian import LinearGaussianChannel
 from infotherm.core.tensors import as_tensor, validating
 from infotherm.distributions import Gaussian
 from infotherm.processes.base import AffineProcess, identity_like
+from infotherm.processes.schedules import linear_schedule, schedule_of
 
 
 class IsotropicProcess(AffineProcess):
-    """dX = -a(t) X dt + sigma(t) dB in any number of coordinates, with a static gradient force 2 b / sigma^2 = -k x.
+    """dX = -a(t) X dt + sigma(t) dB in any number of coordinates, with the gradient force 2 b / sigma^2 = -k x.
 
-    Subclasses give a, sigma and their integrals; k is `force_constant`: the quasi-invariant law is N(0, 1/k).
+    Subclasses give a, sigma and their integrals; k is `force_constant`, unless it changes in time (`stiffness`): the
+    quasi-invariant law is N(0, 1/k).
     """
 
     force_constant: float = 0.0
@@ -33,6 +35,14 @@ class IsotropicProcess(AffineProcess):
 
     @property
     def is_static(self) -> bool:
+        return True
+
+    def stiffness(self, t: Any) -> Tensor:
+        """k(t) in 2 b / sigma^2 = -k x, shape (...)."""
+        (t,) = self._times(t=t)
+        return torch.full_like(t, self.force_constant)
+
+    def has_energy(self, dim: int | None = None) -> bool:
         return True
 
     def transition(self, t0: Any, t1: Any) -> LinearGaussianChannel:
@@ -53,44 +63,48 @@ class IsotropicProcess(AffineProcess):
         return torch.zeros(*pull.shape, self._size(dim), dtype=pull.dtype, device=pull.device)
 
     def force(self, t: Any, dim: int | None = None) -> tuple[Tensor, Tensor]:
-        """(F, f) = (-k, 0): 2 b / sigma^2 = -k x at every time, also where sigma vanishes."""
-        (t,) = self._times(t=t)
+        """(F, f) = (-k, 0): 2 b / sigma^2 = -k x, also where sigma vanishes."""
+        stiffness = self.stiffness(t)
         size = self._size(dim)
-        matrix = -self.force_constant * identity_like(t, size).expand(*t.shape, size, size)
-        return matrix, torch.zeros(*t.shape, size, dtype=t.dtype, device=t.device)
+        matrix = -stiffness[..., None, None] * identity_like(stiffness, size)
+        return matrix, torch.zeros(*stiffness.shape, size, dtype=stiffness.dtype, device=stiffness.device)
 
-    def static_force(self, dim: int | None = None) -> tuple[Tensor, Tensor]:
-        return self.force(0.0, dim)
+    def static_force(self, dim: int | None = None) -> tuple[Tensor, Tensor] | None:
+        return self.force(0.0, dim) if self.is_static else None
 
     def quasi_invariant(self, t: Any, dim: int | None = None) -> Gaussian:
-        """N(0, 1/k) in `dim` coordinates (1 unless given), the same at all times.
+        """N(0, 1/k) in `dim` coordinates (1 unless given).
 
         Raises
         ------
         ValueError
             When k = 0 (variance-exploding): nothing pulls back.
         """
-        (t,) = self._times(t=t)
-        if self.force_constant == 0:
+        stiffness = self.stiffness(t)
+        if validating(stiffness) and bool((stiffness == 0).any()):
             raise ValueError(f"{type(self).__name__} has no quasi-invariant law: nothing pulls its variance back")
         size = self._size(dim)
-        mean = torch.zeros(*t.shape, size, dtype=t.dtype, device=t.device)
-        return Gaussian(mean, identity_like(t, size) / self.force_constant)
+        mean = torch.zeros(*stiffness.shape, size, dtype=stiffness.dtype, device=stiffness.device)
+        return Gaussian(mean, identity_like(stiffness, size) / stiffness[..., None, None])
 
 
 class VariancePreserving(IsotropicProcess):
-    """dX = -beta(t) X / 2 dt + kappa sqrt(beta(t)) dB, beta linear in t / horizon; it keeps N(0, kappa^2).
+    """dX = -beta(t) X / 2 dt + kappa sqrt(beta(t)) dB; it keeps N(0, kappa^2).
 
     The transition has gain exp(-I / 2) and variance kappa^2 (1 - exp(-I)), I the integral of beta.
 
     Parameters
     ----------
     beta_min, beta_max
-        beta at times 0 and `horizon`, both >= 0 (1 / time).
+        beta at times 0 and `horizon`, both >= 0 (1 / time), with a straight line between them.
     kappa
         Standard deviation of the stationary law.
     horizon
         The last time.
+    beta
+        Another schedule in the line's place: a function of time with values >= 0, whose integral is found by quadrature
+        to 1e-13, or a pair of functions (beta(t), integral(t0, t1)), such as `cosine_schedule()`. beta_min and beta_max
+        are not looked at then.
 
     Raises
     ------
@@ -107,17 +121,33 @@ class VariancePreserving(IsotropicProcess):
     tensor([[0.9869]], dtype=torch.float64)
     """
 
-    def __init__(self, beta_min: float = 0.1, beta_max: float = 8.0, kappa: float = 1.0, horizon: float = 1.0) -> None:
-        self.beta_min = _number(beta_min, "beta_min", least=0.0)
-        self.beta_max = _number(beta_max, "beta_max", least=0.0)
+    def __init__(
+        self,
+        beta_min: float = 0.1,
+        beta_max: float = 8.0,
+        kappa: float = 1.0,
+        horizon: float = 1.0,
+        *,
+        beta: Any = None,
+    ) -> None:
         self.kappa = _number(kappa, "kappa", above=0.0)
         self.horizon: float = _number(horizon, "horizon", above=0.0)
         self.force_constant = 1 / self.kappa**2
+        if beta is None:
+            self.beta_min = _number(beta_min, "beta_min", least=0.0)
+            self.beta_max = _number(beta_max, "beta_max", least=0.0)
+            self._schedule = linear_schedule(self.beta_min, self.beta_max, self.horizon)
+            return
+        self._schedule = schedule_of(beta, self.horizon)
+        ends = self._schedule.beta(torch.tensor([0.0, self.horizon], dtype=torch.float64))
+        self.beta_min, self.beta_max = ends.tolist()
+        # what the integral is off by, the gain is off by relatively
+        self.transition_accuracy = self._schedule.accuracy * (1 + float(self._passed(self.horizon)))
 
     def beta(self, t: Any) -> Tensor:
         """beta(t), shape (...)."""
         (t,) = self._times(t=t)
-        return self.beta_min + (self.beta_max - self.beta_min) * t / self.horizon
+        return self._schedule.beta(t)
 
     def pull(self, t: Any) -> Tensor:
         return 0.5 * self.beta(t)
@@ -126,15 +156,86 @@ class VariancePreserving(IsotropicProcess):
         return self.kappa * self.beta(t).sqrt()
 
     def integrated_diffusion(self, t0: Any, t1: Any) -> Tensor:
-        return self.kappa**2 * self._integral(*self._interval(t0, t1))
+        return self.kappa**2 * self._schedule.integral(*self._interval(t0, t1))
 
-    def _integral(self, t0: Tensor, t1: Tensor) -> Tensor:
-        slope = (self.beta_max - self.beta_min) / self.horizon
-        return (t1 - t0) * (self.beta_min + slope * (t0 + t1) / 2)
+    def _passed(self, t: Any) -> Tensor:
+        """The integral of beta from 0 to t."""
+        (t,) = self._times(t=t)
+        return self._schedule.integral(torch.zeros_like(t), t)
 
     def _moments(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
-        integral = self._integral(t0, t1)
+        integral = self._schedule.integral(t0, t1)
         return torch.exp(-integral / 2), -(self.kappa**2) * torch.expm1(-integral)
+
+
+class SubVariancePreserving(VariancePreserving):
+    """dX = -beta X / 2 dt + kappa sqrt(beta (1 - exp(-2 B))) dB, B(t) the integral of beta from 0 to t.
+
+    Its variance from a point is that of the variance-preserving process, squared where kappa = 1: between t0 and t1 the
+    gain is exp(-I / 2) and the variance kappa^2 (1 - exp(-I)) (1 - exp(-B(t0) - B(t1))), I = B(t1) - B(t0); from t0 = 0
+    that is kappa^2 (1 - exp(-B))^2. The quasi-invariant law N(0, kappa^2 (1 - exp(-2 B))) changes in time.
+
+    At t = 0 the noise vanishes while the pull does not: the force 2 b / sigma^2 is infinite there, and is refused. It
+    grows as 1 / B, so that the entropy production from t = 0 diverges, as the logarithm of the first time looked at:
+    state that time, `entropy_production(..., start=1e-3)`.
+
+    Parameters
+    ----------
+    beta_min, beta_max, kappa, horizon, beta
+        As for `VariancePreserving`.
+
+    Raises
+    ------
+    ValueError
+        As `VariancePreserving`.
+
+    References
+    ----------
+    Song et al., "Score-based generative modeling through stochastic differential equations" (2021), eqs. 12 and 29-30
+    (kappa = 1, from t0 = 0).
+
+    Examples
+    --------
+    >>> SubVariancePreserving().transition(0.0, 1.0).noise_variance
+    tensor(0.9655, dtype=torch.float64)
+    >>> VariancePreserving().transition(0.0, 1.0).noise_variance ** 2
+    tensor(0.9655, dtype=torch.float64)
+    """
+
+    @property
+    def is_static(self) -> bool:
+        return False
+
+    def diffusion(self, t: Any) -> Tensor:
+        return self.kappa * (self.beta(t) * -torch.expm1(-2 * self._passed(t))).sqrt()
+
+    def integrated_diffusion(self, t0: Any, t1: Any) -> Tensor:
+        """kappa^2 times the integral of beta (1 - exp(-2 B)), shape (...)."""
+        t0, t1 = self._interval(t0, t1)
+        before, integral = self._passed(t0), self._schedule.integral(t0, t1)
+        return self.kappa**2 * (-torch.expm1(-2 * before) * integral + torch.exp(-2 * before) * _second_order(integral))
+
+    def stiffness(self, t: Any) -> Tensor:
+        """k(t) = 1 / (kappa^2 (1 - exp(-2 B))), shape (...).
+
+        Raises
+        ------
+        ValueError
+            Where B = 0: the noise vanishes, the pull does not.
+        """
+        passed = self._passed(t)
+        if validating(passed) and bool((passed <= 0).any()):
+            raise ValueError(
+                "t must be > 0: the noise of the sub-variance-preserving process vanishes at t = 0, the force D^-1 b "
+                "is infinite there, and the entropy production from there diverges logarithmically: start later "
+                "(at 1e-3, say)"
+            )
+        return self.force_constant / -torch.expm1(-2 * passed)
+
+    def _moments(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
+        integral = self._schedule.integral(t0, t1)
+        twice = 2 * self._passed(t0) + integral  # B(t0) + B(t1)
+        return torch.exp(-integral / 2), self.kappa**2 * torch.expm1(-integral) * torch.expm1(-twice)
 
 
 class VarianceExploding(IsotropicProcess):
@@ -253,6 +354,16 @@ class StraightLine(IsotropicProcess):
             raise ValueError("t0 must be < 1: the straight-line process ends at t = 1")
         gain = (1 - t1) / (1 - t0)
         return gain, self.sigma0**2 * (t1 - t0) / (1 - t0) * (1 + gain)
+
+
+def _second_order(x: Tensor) -> Tensor:
+    """x - (1 - exp(-2 x)) / 2 = x^2 - 2 x^3 / 3 + ..., without the cancellation at small x."""
+    small = x.clamp(max=0.25)
+    term, series = -2 * small, torch.zeros_like(x)
+    for n in range(2, 20):
+        term = term * (-2 * small / n)
+        series = series + 0.5 * term
+    return torch.where(x < 0.25, series, x + 0.5 * torch.expm1(-2 * x))
 
 
 def _number(x: Any, name: str, *, least: float = -math.inf, above: float = -math.inf) -> float:

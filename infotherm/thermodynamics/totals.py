@@ -177,6 +177,7 @@ def gaussian_integral(
         exactness = force_accuracy(process, diffusion)
         return gaussian_mismatch(law, diffusion, matrix, offset, accuracy=exactness, law_accuracy=accuracy)
 
+    process.force(start, p0.dim)  # what is infinite at the start is refused before it is integrated
     found = integrated(rate, p0, start, end, tolerance)
     lost = singular & (end > start)
     total = Estimate(

@@ -6,11 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infotherm.distributions import Empirical, Gaussian, GaussianMixture
-from infotherm.processes import StraightLine, VarianceExploding, VariancePreserving, steady_state
+from infotherm.processes import (
+    AffineDiffusion,
+    StraightLine,
+    SubVariancePreserving,
+    VarianceExploding,
+    VariancePreserving,
+    steady_state,
+)
+from infotherm.processes.schedules import cosine_schedule
 
 F64 = torch.float64
 CASES = json.loads((Path(__file__).parents[2] / "validation/references/diffusion_gaussian.json").read_text())
@@ -19,6 +27,10 @@ PROCESSES = {
     "VP": VariancePreserving(),
     "VP narrow": VariancePreserving(0.1, 16.0, kappa=0.1, horizon=2.0),
     "VP from rest": VariancePreserving(0.0, 8.0),
+    "VP of a function": VariancePreserving(beta=lambda t: 1 + torch.sin(6 * t), kappa=0.5, horizon=2.0),
+    "VP cosine": VariancePreserving(beta=cosine_schedule()),
+    "sub-VP": SubVariancePreserving(0.1, 16.0, kappa=0.5, horizon=2.0),
+    "sub-VP of a function": SubVariancePreserving(beta=lambda t: 1 + torch.sin(6 * t)),
     "VE": VarianceExploding(),
     "VE geometric": VarianceExploding(sigma_min=0.01, sigma_max=5.0, horizon=1.5),
     "straight line": StraightLine(0.3),
@@ -27,6 +39,7 @@ every_process = pytest.mark.parametrize("process", list(PROCESSES.values()), ids
 
 
 @every_process
+@settings(max_examples=25)
 @given(fractions=st.lists(st.floats(0.0, 0.99), min_size=3, max_size=3))
 def test_chapman_kolmogorov(process, fractions):
     early, middle, late = sorted(f * (process.horizon or 3.0) for f in fractions)
@@ -72,7 +85,7 @@ def test_the_force_is_that_of_drift_and_noise(process):
     assert torch.allclose(process.drift_matrix(0.3, 2) @ x + process.drift_offset(0.3, 2), process.drift(x, 0.3))
 
 
-@pytest.mark.parametrize("name", ["VP", "VP narrow", "straight line"])
+@pytest.mark.parametrize("name", ["VP", "VP narrow", "VP of a function", "VP cosine", "straight line"])
 def test_the_quasi_invariant_law_is_kept_and_has_the_force_as_its_score(name):
     process = PROCESSES[name]
     law = process.quasi_invariant(0.5, dim=3)
@@ -132,6 +145,102 @@ def build(spec):
     return getattr(processes, spec["process"])(**options)
 
 
+def test_schedules():
+    linear = VariancePreserving(0.5, 3.0, horizon=2.0)
+    found = VariancePreserving(beta=lambda t: 0.5 + 1.25 * t, horizon=2.0)
+    pair = VariancePreserving(
+        beta=(lambda t: 0.5 + 1.25 * t, lambda s, t: (t - s) * (0.5 + 0.625 * (s + t))), horizon=2.0
+    )
+    single = VariancePreserving(beta=lambda t: 0.5 + 1.25 * float(t), horizon=2.0)  # knows one time only
+    times = torch.tensor([[0.2], [0.7], [2.0]], dtype=F64)
+    for process in (found, pair, single):
+        assert (process.beta_min, process.beta_max) == (0.5, 3.0)
+        for part in ("gain", "noise_variance"):
+            known = getattr(linear.transition(0.1, times[1:]), part)
+            assert torch.allclose(getattr(process.transition(0.1, times[1:]), part), known, rtol=1e-13)
+        assert torch.allclose(
+            process.integrated_diffusion(0.0, times), linear.integrated_diffusion(0.0, times), rtol=1e-13
+        )
+    stepped = VariancePreserving(beta=lambda t: torch.where(t < 0.3, 1.0, 4.0).to(F64))
+    assert stepped.transition(0.0, 1.0).gain.item() == pytest.approx(math.exp(-0.5 * (0.3 + 2.8)), rel=1e-9)
+
+
+def test_the_cosine_schedule():
+    process = VariancePreserving(beta=cosine_schedule(horizon=2.0, offset=0.01), horizon=2.0)
+    angle = lambda t: (t / 2 + 0.01) / 1.01 * math.pi / 2  # noqa: E731
+    for t in (0.0, 0.3, 1.9):
+        gain = process.transition(0.0, t).gain.item()
+        assert gain == pytest.approx(math.cos(angle(t)) / math.cos(angle(0.0)), rel=1e-13)
+    assert process.beta_max == 500.0 and process.transition(0.0, 2.0).gain.item() > 0.0
+    brief = process.transition(1.0, 1.0 + 2.0**-40)
+    assert brief.noise_variance.item() == pytest.approx(process.beta(1.0).item() * 2.0**-40, rel=1e-11)
+
+
+@pytest.mark.parametrize("name", ["sub-VP", "sub-VP of a function"])
+def test_sub_vp_against_the_integrated_equations(name):
+    process = PROCESSES[name]
+    end = process.horizon
+    from infotherm.thermodynamics import entropy_production_rate
+
+    same = AffineDiffusion(lambda t: process.drift_matrix(t), lambda t: process.diffusion(t), horizon=end)
+    rates = [entropy_production_rate(p, Gaussian(0.5, 0.3), 0.3 * end).value.item() for p in (process, same)]
+    assert rates[0] == pytest.approx(rates[1], rel=1e-12)
+    assert same.transition(0.3 * end, end).matrix(1).item() == pytest.approx(
+        process.transition(0.3 * end, end).gain.item(), rel=1e-11
+    )
+    for start in (0.3 * end, 0.001 * end):
+        own, integrated = process.transition(start, end), same.transition(start, end)
+        assert own.noise_variance.item() == pytest.approx(integrated.noise_covariance(1).item(), rel=1e-11)
+    whole = process.transition(0.0, end)
+    passed = -2 * math.log(whole.gain.item())
+    assert whole.noise_variance.item() == pytest.approx(process.kappa**2 * (1 - math.exp(-passed)) ** 2, rel=1e-12)
+
+
+def test_sub_vp_has_a_law_for_each_time_and_none_at_the_start():
+    process = PROCESSES["sub-VP"]
+    laws = process.quasi_invariant([0.1, 1.0, 2.0], dim=2)
+    passed = -2 * process.transition(0.0, [0.1, 1.0, 2.0]).gain.log()
+    assert torch.allclose(laws.covariance[:, 0, 0], 0.25 * (1 - torch.exp(-2 * passed)), rtol=1e-13)
+    frozen = AffineDiffusion(process.drift_matrix(1.0), process.diffusion(1.0))
+    assert torch.allclose(frozen.quasi_invariant(0.0).covariance[0], laws.covariance[1, :1, 0], rtol=1e-13)
+    assert process.static_force() is None and process.has_energy() and not process.is_static
+    with pytest.raises(ValueError, match="t must be > 0"):
+        steady_state(process)
+    assert process.diffusion(0.0).item() == 0.0
+    for singular in (process.force, process.quasi_invariant, lambda t: process.energy([1.0], t)):
+        with pytest.raises(ValueError, match="the force D\\^-1 b is infinite there, and the entropy production"):
+            singular(0.0)
+
+
+def test_entropy_production_of_sub_vp():
+    from infotherm.core.quadrature import integrate
+    from infotherm.thermodynamics import entropy_production
+
+    process, law = PROCESSES["sub-VP"], Gaussian([0.5, -0.2], [[0.3, 0.1], [0.1, 0.2]])
+    start, end = 0.01, 1.2
+    found = entropy_production(process, law, end - start, start=start)
+
+    # by hand: the mean velocity in the metric of D, from the closed moments
+
+    def rate(t):
+        moved = process.transition(torch.full_like(t, start), t).output(law)
+        sigma, pull = process.diffusion(t), process.pull(t)
+        score, eye = torch.linalg.inv(moved.covariance), torch.eye(2, dtype=F64)
+        field = -pull[..., None, None] * eye + 0.5 * sigma.square()[..., None, None] * score
+        drifted = pull[..., None] * moved.mean
+        square = (field @ moved.covariance @ field.mT).diagonal(dim1=-2, dim2=-1).sum(-1) + drifted.square().sum(-1)
+        return square / (0.5 * sigma.square())
+
+    by_hand = integrate(rate, start, end, rtol=1e-11)
+    assert abs(found.value - by_hand.value).item() <= found.error.item() + by_hand.error.item()
+    # and from t = 0 it diverges: each decade nearer adds the same amount, E|x|^2 log(10) / (4 kappa^2) in the limit
+    near = [entropy_production(process, law, 0.5 - s, start=s).value.item() for s in (1e-7, 1e-6)]
+    moment = float(law.covariance.diagonal().sum() + law.mean.square().sum())
+    assert near[0] - near[1] == pytest.approx(moment * math.log(10) / (4 * process.kappa**2), rel=1e-4)
+    with pytest.raises(ValueError, match="the entropy production from there diverges logarithmically"):
+        entropy_production(process, law, 0.5)
+
+
 def test_laws_of_every_family_move():
     process = VariancePreserving()
     for law in (Empirical([[0.0], [2.0]]), GaussianMixture([0.5, 0.5], [-1.0, 1.0], [0.1, 0.2])):
@@ -166,6 +275,15 @@ def test_the_straight_line_ends():
         (lambda: VariancePreserving(beta_min=-1.0), "beta_min must be a finite number >= 0.0; got -1.0"),
         (lambda: VariancePreserving(kappa=0.0), "kappa must be a finite number > 0.0"),
         (lambda: VariancePreserving(kappa=[1.0, 2.0]), "kappa must be one number"),
+        (lambda: VariancePreserving(beta=lambda t: t - 0.5), r"beta must be >= 0; got -0.5 at time 0"),
+        (lambda: VariancePreserving(beta=lambda t: 1 / t).beta(0.0), "beta must be finite"),
+        (lambda: VariancePreserving(beta=lambda t: [t, t]), "beta must be a function of time that returns 0 axes"),
+        (
+            lambda: VariancePreserving(beta=(lambda t: 1 + t, lambda s, t: t - s)),
+            "the integral given must be that of beta; from 0.5 to 0.9 it is 0.4, quadrature gives 0.68",
+        ),
+        (lambda: cosine_schedule(offset=0.0), "offset must be a finite number > 0; got 0.0"),
+        (lambda: SubVariancePreserving(kappa=-1.0), "kappa must be a finite number > 0.0"),
         (lambda: VarianceExploding(1.0, sigma_min=0.1, sigma_max=1.0), "give either sigma, or both"),
         (lambda: VarianceExploding(sigma_min=0.1), "give either sigma, or both"),
         (lambda: VarianceExploding(sigma_min=1.0, sigma_max=0.5), "sigma_max must be a finite number > 1.0"),
@@ -175,3 +293,9 @@ def test_the_straight_line_ends():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_schedule_that_is_none():
+    for beta in (1.0, (torch.sin,), "cosine"):
+        with pytest.raises(TypeError, match="beta must be a function of time, or a pair of functions"):
+            VariancePreserving(beta=beta)
