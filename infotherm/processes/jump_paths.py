@@ -138,7 +138,7 @@ def simulate_jump_paths(
         name: _by_edge(_unbatched(edge_weights(process, w, f"weights[{name!r}]"), name), reservoirs)
         for name, w in (weights or {}).items()
     }
-    hit = _target_mask(process, target)
+    hit = target_mask(process, target)
     seed = seed_of(generator, process.device)
     if isinstance(process, MarkovChain):
         whole_steps(duration, "duration")
@@ -416,7 +416,8 @@ class _Thinned:
         return at, jumped, state * cumulated.shape[-1] + choice, ratio, done
 
 
-def _target_mask(process: MarkovJump | MarkovChain, target: Any) -> Tensor | None:
+def target_mask(process: MarkovJump | MarkovChain, target: Any) -> Tensor | None:
+    """The states of the target as a mask (K,), None without one."""
     if target is None:
         return None
     index = as_tensor(target, "target", device=process.device).flatten()

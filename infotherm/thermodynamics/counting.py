@@ -90,8 +90,8 @@ class CurrentStatistics:
 def current_statistics(process: Process, counting: Any) -> CurrentStatistics:
     r"""The mean rate and the variance rate of a current, J = sum of counting over jumps, in the steady state.
 
-    Mean: sum_ij pi_i k_ij c_ij. With h the solution of Poisson's equation L h = mean - sum_j k_ij c_ij, the current is a
-    martingale up to what h differs between both ends, and
+    Mean: sum_ij pi_i k_ij c_ij. With h the solution of Poisson's equation L h = mean - sum_j k_ij c_ij, the current is
+    a martingale up to the difference of h between both ends, and
 
         variance = sum_ij pi_i k_ij (c_ij + h_j - h_i)^2
 
@@ -219,7 +219,7 @@ def gallavotti_cohen_residual(process: Process, q: Any, counting: Any = None, af
 
 
 def rate_function(process: Process, counting: Any, current: Any) -> Estimate:
-    r"""The large deviation function I(j) = sup_q (q j - lambda(q)) of the current J_t / t, P(J_t / t = j) ~ e^(-t I(j)).
+    r"""The large deviation function I(j) = sup_q (q j - lambda(q)) of a current: P(J_t / t = j) ~ e^(-t I(j)).
 
     The derivative of lambda at q is the mean current of the tilted process; the root of lambda'(q) = j is bracketed and
     bisected. lambda is convex: its tangents at both ends of the bracket bound the error.
@@ -303,7 +303,7 @@ def rate_function(process: Process, counting: Any, current: Any) -> Estimate:
 
 
 def _tilted_mean(process: Process, weights: Tensor, q: Tensor, balanced: Tensor, law: Tensor) -> Tensor:
-    """The derivative of the Perron root, sum_ij l_i M_ij c_ij r_j / (l r): flows of the tilted process times weights."""
+    """The derivative of the Perron root, sum_ij l_i M_ij c_ij r_j / (l r): tilted flows times weights."""
     chain = isinstance(process, MarkovChain)
     rates = (process.matrix[..., None, :, :] if chain else process.reservoir_rates_at()).detach().to(torch.float64)
     parts = rates * torch.exp(q[..., None, None, None] * weights)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from infotherm.core.tensors import validating
 from infotherm.processes import MarkovChain, MarkovJump
-from infotherm.processes.jump_paths import edge_weights
 from infotherm.processes.stationary import eliminated, reachable
 
 LARGEST_TILT = 500.0  # of q times a weight: e^500 is a number
