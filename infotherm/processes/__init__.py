@@ -5,6 +5,7 @@ from infotherm.processes.base import AffineProcess, DiffusionProcess, Process, s
 from infotherm.processes.chain import MarkovChain
 from infotherm.processes.isotropic import StraightLine, SubVariancePreserving, VarianceExploding, VariancePreserving
 from infotherm.processes.jump import MarkovJump
+from infotherm.processes.jump_paths import JumpPaths, simulate_jump_paths
 from infotherm.processes.langevin import Langevin
 from infotherm.processes.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from infotherm.processes.protocol import Protocol
@@ -15,6 +16,7 @@ __all__ = [
     "AffineDiffusion",
     "AffineProcess",
     "DiffusionProcess",
+    "JumpPaths",
     "Langevin",
     "MarkovChain",
     "MarkovJump",
@@ -27,5 +29,6 @@ __all__ = [
     "VarianceExploding",
     "VariancePreserving",
     "cosine_schedule",
+    "simulate_jump_paths",
     "steady_state",
 ]
