@@ -13,6 +13,7 @@ integral of the thermodynamic force (b - dD/dx) / D.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ Array = np.ndarray
 
 _EMPTY = 1e-13  # share of the largest probability below which a node counts as empty
 _FORCE_POINTS = 4
+_REMEMBERED = 16
 
 
 @dataclass(frozen=True)
@@ -67,30 +69,37 @@ class Fluxes:
 
     process: DiffusionProcess
     grid: LineGrid
-    fixed: tuple[tuple[Array, Array], Array] | None = None
 
-    def frozen(self, t: float) -> Fluxes:
-        """The same with what it is at time t for all times: looked up once for a process that does not change."""
-        return Fluxes(self.process, self.grid, (self.rates(t), self.affinities(t)))
+    @cached_property
+    def _known(self) -> dict[float, tuple[tuple[Array, Array], Array]]:
+        """Rates and affinities at the times looked at last, the only one of a process that does not change."""
+        return {}
 
     def rates(self, t: float) -> tuple[Array, Array]:
         """Rates up and down between neighbours, each of n - 1 entries (n on a ring)."""
-        if self.fixed is not None:
-            return self.fixed[0]
-        exponent, diffusion = self._exponents(t)
-        right = np.roll(diffusion, -1) if self.grid.period is not None else diffusion[1:]
-        left = diffusion if self.grid.period is not None else diffusion[:-1]
-        scale = self.grid.spacing**-2
-        return scale * left * _bernoulli(-exponent), scale * right * _bernoulli(exponent)
+        return self._at(t)[0]
 
     def affinities(self, t: float) -> Array:
         """log(up / down) between neighbours."""
-        if self.fixed is not None:
-            return self.fixed[1]
-        exponent, diffusion = self._exponents(t)
-        logs = np.log(diffusion)
-        right = np.roll(logs, -1) if self.grid.period is not None else logs[1:]
-        return exponent + (logs if self.grid.period is not None else logs[:-1]) - right
+        return self._at(t)[1]
+
+    @cached_property
+    def _static(self) -> bool:
+        return self.process.is_static
+
+    def _at(self, t: float) -> tuple[tuple[Array, Array], Array]:
+        if self._static and self._known:
+            t = next(iter(self._known))
+        if t not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                self._known.pop(next(iter(self._known)))
+            exponent, diffusion = self._exponents(t)
+            ring = self.grid.period is not None
+            left, right = (diffusion, np.roll(diffusion, -1)) if ring else (diffusion[:-1], diffusion[1:])
+            scale = self.grid.spacing**-2
+            rates = scale * left * _bernoulli(-exponent), scale * right * _bernoulli(exponent)
+            self._known[t] = rates, exponent + np.log(left / right)
+        return self._known[t]
 
     def production(self, t: float, masses: Array) -> Array:
         """Entropy production rate and rate of the medium's entropy, nats per unit of time, shape (2,)."""
@@ -143,7 +152,7 @@ def masses_on(grid: LineGrid, p: Distribution) -> Array:
     ValueError
         When a density is not finite at a node.
     """
-    if p.measure == "counting" or is_point(p):
+    if has_points(p):
         points, weights = atoms(p)
         return _shared(grid, points, weights)
     lower, upper = (float(end[0]) for end in p.bounds())
@@ -189,6 +198,11 @@ def density(p: Distribution, points: Array) -> Array:
     with torch.no_grad():
         values = torch.exp(p.log_prob(torch.from_numpy(points)[..., None].to(p.dtype)))
     return values.to(torch.float64).cpu().numpy()
+
+
+def has_points(p: Distribution) -> bool:
+    """Whether a law is one of atoms: it has no density."""
+    return p.measure != "lebesgue" or is_point(p)
 
 
 def is_point(p: Distribution) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,15 +17,16 @@ from infotherm.distributions import as_distribution
 from infotherm.distributions.base import Distribution
 from infotherm.processes.base import DiffusionProcess
 from infotherm.processes.collocation import follow
-from infotherm.processes.exponential_fitting import Fluxes, LineGrid, masses_on
+from infotherm.processes.exponential_fitting import Fluxes, LineGrid, has_points, masses_on
 from infotherm.processes.grid_density import GridDensity
 from infotherm.processes.grid_range import line_grid
 from infotherm.processes.refinement import extrapolated, on_nodes
+from infotherm.processes.ring import scalar_fields
 
 Array = np.ndarray
 
 _COARSE = 100  # intervals of the first grid
-_FINEST = 6400
+_FINEST = 3200
 _FLOOR = 1e-14  # share of the largest density below which its logarithm is not resolved
 
 
@@ -34,8 +38,6 @@ class Evolution:
     ----------
     times
         Shape (T,).
-    laws
-        The law at each time; the first is the initial law itself.
     produced, medium
         Entropy produced, and given to the medium, from the first time on: values and errors, shape (2, T), nats.
     rate
@@ -45,17 +47,32 @@ class Evolution:
     nodes
         How many the finest grid has.
     converged
-        Whether the last refinement changed laws and entropies by less than the tolerance.
+        Whether the last refinement changed the last law and the entropies by less than the tolerance.
+    initial
+        The law at the first time.
+    law_at
+        The law at the time of a given number, from 1 on.
     """
 
     times: Tensor
-    laws: tuple[Distribution, ...]
     produced: Tensor
     medium: Tensor
     rate: Tensor
     entropy: Tensor
     nodes: int
     converged: bool
+    initial: Distribution
+    law_at: Callable[[int], GridDensity]
+
+    @cached_property
+    def laws(self) -> tuple[Distribution, ...]:
+        """The law at each time; the first is the initial law itself, the others are GridDensity."""
+        return (self.initial, *(self.law_at(k) for k in range(1, len(self.times))))
+
+    @cached_property
+    def final(self) -> GridDensity:
+        """The law at the last time."""
+        return self.law_at(len(self.times) - 1)
 
 
 def evolve(process: DiffusionProcess, p0: Any, times: Any, *, tolerance: float = 1e-8) -> Evolution:
@@ -107,10 +124,18 @@ def evolve(process: DiffusionProcess, p0: Any, times: Any, *, tolerance: float =
         from infotherm.processes.plane import evolve_plane
 
         return evolve_plane(process, p0, grid_times, tolerance)
+    spread = _spread_in_time(process, p0, grid_times)
+    if spread is not None:
+        return _in_two_parts(process, p0, grid_times, spread, tolerance)
     base = line_grid(process, p0, grid_times, _COARSE)
     levels: list[_Level] = []
     found: Evolution | None = None
     intervals = base.count if base.period is not None else base.count - 1
+    if 4 * intervals > _FINEST:
+        raise ValueError(
+            f"p0 must not be so much narrower than the range of its law: {intervals} intervals for the coarsest grid "
+            f"of three, the finest of which may have {_FINEST}; got {p0}"
+        )
     while intervals <= _FINEST:
         levels.append(_level(process, p0, _refined(base, intervals), grid_times))
         if len(levels) >= 3:
@@ -118,8 +143,7 @@ def evolve(process: DiffusionProcess, p0: Any, times: Any, *, tolerance: float =
             if found.converged:
                 break
         intervals *= 2
-    if found is None:
-        raise ValueError(f"p0 is too narrow for its range: fewer than three grids resolve it; got {p0}")
+    assert found is not None
     if not found.converged:
         _warn(found, tolerance)
     return found
@@ -145,7 +169,7 @@ def marginal(process: DiffusionProcess, p0: Any, t: Any, t0: Any = 0.0, *, toler
         return as_distribution(p0, "p0")
     if t < t0:
         raise ValueError(f"t must not be before t0; got t0 = {t0}, t = {t}")
-    return evolve(process, p0, [t0, t], tolerance=tolerance).laws[-1]
+    return evolve(process, p0, [t0, t], tolerance=tolerance).final
 
 
 # -- one dimension -----------------------------------------------------------------------------------------------------
@@ -169,8 +193,6 @@ def _refined(base: LineGrid, intervals: int) -> LineGrid:
 
 def _level(process: DiffusionProcess, p0: Distribution, grid: LineGrid, times: Array) -> _Level:
     fluxes = Fluxes(process, grid)
-    if process.is_static:
-        fluxes = fluxes.frozen(float(times[0]))
     initial = masses_on(grid, p0)
     course = follow(
         fluxes.rates, initial, times, fluxes.production, ring=grid.period is not None, static=process.is_static
@@ -186,28 +208,28 @@ def _combined(p0: Distribution, levels: list[_Level], times: Array, tolerance: f
     numbers, errors = extrapolated([level.numbers for level in levels])
     rounding = 1e-13 * len(levels[-1].masses[0]) ** 0.5 * (1 + np.abs(numbers)) + levels[-1].error
     errors = errors + rounding
-    laws: list[Distribution] = [p0]
-    worst = 0.0
-    for k in range(1, len(times)):
-        law = _density_at(levels, k)
-        laws.append(law)
-        worst = max(worst, law.accuracy)
-    # the rate of the first instant may be infinite, all the rest settles
-    settled = errors[:2] <= tolerance * (1 + np.abs(numbers[:2]))
+    kept = tuple(levels)
+    final = _density_at(kept, len(times) - 1)
+    # a rate may diverge at the first instant and its integral be hard, with nothing wrong about the laws
+    settled = errors[1] <= tolerance * (1 + np.abs(numbers[1]))
+    if has_points(p0):  # noise spreads atoms at once, and nothing runs backwards
+        numbers[0, 1:], errors[0, 1:] = np.inf, np.finfo(float).tiny
+        numbers[2, 0], errors[2, 0] = np.inf, np.finfo(float).tiny
     both = [torch.from_numpy(np.stack([numbers[i], errors[i]])) for i in range(4)]
     return Evolution(
         torch.from_numpy(times),
-        tuple(laws),
         both[0],
         both[1],
         both[2],
         both[3],
         levels[-1].grid.count,
-        bool(settled.all()) and worst <= tolerance,
+        bool(settled.all()) and final.accuracy <= tolerance,
+        p0,
+        lambda k: final if k == len(times) - 1 else _density_at(kept, k),
     )
 
 
-def _density_at(levels: list[_Level], k: int) -> GridDensity:
+def _density_at(levels: tuple[_Level, ...], k: int) -> GridDensity:
     """The law at the k-th time: log p extrapolated on the nodes of the finest grid that its mass reaches."""
     finest = levels[-1].grid
     fine = finest.nodes
@@ -234,6 +256,50 @@ def _density_at(levels: list[_Level], k: int) -> GridDensity:
         [finest.period],
         accuracy=accuracy,
         info={"nodes": finest.count, "levels": len(levels)},
+    )
+
+
+def _spread_in_time(process: DiffusionProcess, p0: Distribution, times: Array) -> float | None:
+    """The time after which a narrow law is ten times as wide, where that is much less than the time of the run."""
+    if has_points(p0):
+        return None
+    try:
+        variance, mean = float(p0.variance[0]), float(p0.mean[0])
+    except NotImplementedError:
+        return None
+    _, diffusion = scalar_fields(process, torch.tensor([mean], dtype=torch.float64), float(times[0]))
+    spread = 50 * variance / float(diffusion)
+    return spread if 0 < spread < 0.02 * float(times[1] - times[0]) else None
+
+
+def _in_two_parts(
+    process: DiffusionProcess, p0: Distribution, times: Array, spread: float, tolerance: float
+) -> Evolution:
+    """A narrow law on a narrow grid first, until it has spread, and from there on a wider one."""
+    first = evolve(process, p0, [times[0], times[0] + spread], tolerance=tolerance)
+    second = evolve(process, first.final, np.concatenate([[times[0] + spread], times[1:]]), tolerance=tolerance)
+    slack = first.final.accuracy
+
+    def joined(before: Tensor, after: Tensor, *, summed: bool) -> Tensor:
+        later = after[:, 1:] + before[:, -1:] if summed else after[:, 1:]
+        later = torch.stack([later[0], later[1] + slack * (1 + later[0].abs())])
+        return torch.cat([before[:, :1], later], 1)
+
+    def law_at(k: int) -> GridDensity:
+        law = second.law_at(k)
+        law.accuracy += slack
+        return law
+
+    return Evolution(
+        torch.from_numpy(times),
+        joined(first.produced, second.produced, summed=True),
+        joined(first.medium, second.medium, summed=True),
+        joined(first.rate, second.rate, summed=False),
+        joined(first.entropy, second.entropy, summed=False),
+        second.nodes,
+        first.converged and second.converged,
+        p0,
+        law_at,
     )
 
 
@@ -267,12 +333,9 @@ def _number(value: Any, name: str) -> Tensor:
 
 
 def _warn(found: Evolution, tolerance: float) -> None:
-    import warnings
-
-    accuracy = max((law.accuracy for law in found.laws[1:] if isinstance(law, GridDensity)), default=0.0)
     warnings.warn(
-        f"the grid of {found.nodes} nodes did not reach the tolerance {tolerance:g}: densities are known to "
-        f"{accuracy:.2g}, the entropy produced to {float(found.produced[1, -1]):.2g}",
+        f"the grid of {found.nodes} nodes did not reach the tolerance {tolerance:g}: the last law is known to "
+        f"{found.final.accuracy:.2g}, the entropy produced to {float(found.produced[1, -1]):.2g}",
         RuntimeWarning,
         stacklevel=3,
     )

@@ -12,6 +12,7 @@ from infotherm.processes.exponential_fitting import (
     LineGrid,
     atoms,
     density,
+    has_points,
     integrated,
     is_point,
     masses_on,
@@ -62,7 +63,7 @@ def line_grid(process: DiffusionProcess, p0: Distribution, times: Array, interva
 
 
 def _first_range(process: DiffusionProcess, p0: Distribution, times: Array) -> tuple[float, float]:
-    if p0.measure == "counting" or is_point(p0):
+    if has_points(p0):
         points, _ = atoms(p0)
         low, high = float(points.min()), float(points.max())
         _, diffusion = scalar_fields(process, torch.tensor([low, high], dtype=torch.float64), float(times[0]))
@@ -70,6 +71,10 @@ def _first_range(process: DiffusionProcess, p0: Distribution, times: Array) -> t
         return low - spread, high + spread
     lower, upper = (float(end[0]) for end in p0.bounds())
     low, high = reach(p0, lower, upper)
+    looked = np.linspace(low, high, 4001)[1:-1]
+    seen = density(p0, looked)
+    filled = np.flatnonzero(seen > 1e-15 * seen.max())
+    low, high = looked[max(filled[0] - 1, 0)], looked[min(filled[-1] + 1, len(looked) - 1)]
     return low - 0.01 * (high - low), high + 0.01 * (high - low)
 
 
@@ -82,9 +87,8 @@ def _highest(process: DiffusionProcess, p0: Distribution, grid: LineGrid, times:
     highest = masses.copy()
     span = float(times[-1] - times[0])
     ends = np.unique(np.concatenate([span * 2.0 ** -np.arange(1.0, 13.0), np.linspace(0.0, span, _STEPS)]))
-    fixed = fluxes.rates(float(times[0])) if process.is_static else None
     for before, after in zip(ends[:-1], ends[1:], strict=True):
-        up, down = fixed or fluxes.rates(float(times[0] + after))
+        up, down = fluxes.rates(float(times[0] + after))
         step = after - before
         banded = np.zeros((3, grid.count))
         banded[0, 1:], banded[2, :-1] = -step * down, -step * up
@@ -113,7 +117,7 @@ def _resolving(grid: LineGrid, p0: Distribution) -> LineGrid:
     ValueError
         When six halvings do not suffice.
     """
-    if p0.measure == "counting" or is_point(p0):
+    if has_points(p0):
         return grid
     lower, upper = (float(end[0]) for end in p0.bounds())
     if lower != -np.inf or upper != np.inf:

@@ -8,12 +8,15 @@ import numpy as np
 
 Array = np.ndarray
 
+_REGULAR = 1.4
+
 
 def extrapolated(levels: Sequence[Array], order: int = 2) -> tuple[Array, Array]:
     """The limit of numbers with an expansion in h^2, h^4, ... on grids of spacing h, h / 2, ..., and its error.
 
     Of the rows of Neville's table the entry is taken whose two neighbours agree best with it; the larger of the two
     differences is the error: it measures the entry before, and bounds that of a sequence as regular as its order says.
+    Where the last differences fall more slowly than that, the rest of their geometric series is the error.
 
     Parameters
     ----------
@@ -34,7 +37,13 @@ def extrapolated(levels: Sequence[Array], order: int = 2) -> tuple[Array, Array]
             row.append(entry)
             better = change < error
             best, error = np.where(better, entry, best), np.where(better, change, error)
-    return best, error
+    if len(levels) < 3:
+        return best, error
+    earlier, last = np.abs(levels[-2] - levels[-3]), np.abs(levels[-1] - levels[-2])
+    ratio = np.clip(last / np.maximum(earlier, np.finfo(float).tiny), 0.0, 0.9)
+    # differences that fall more slowly than h^order: what is left is at least the rest of their geometric series
+    slow = ratio > _REGULAR * 2.0**-order
+    return best, np.where(slow, np.maximum(error, 2 * last * ratio / (1 - ratio)), error)
 
 
 def on_nodes(values: Array, coarse: Array, fine: Array, period: float | None) -> Array:

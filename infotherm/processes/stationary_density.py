@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import torch
@@ -13,8 +14,10 @@ from infotherm.processes.base import DiffusionProcess
 from infotherm.processes.grid_density import GridDensity
 from infotherm.processes.ring import converged_ring, ring_integrals, ring_period, scalar_fields
 
-_LOWEST = 40.0  # nats below the top at which a density is nothing
+_LOWEST = 34.0  # nats below the top at which a density is nothing
 _INTERVALS = 2048
+_FINEST = 2**18
+_WANTED = 1e-10
 _WIDEST = 1e9
 
 
@@ -82,8 +85,11 @@ def _on_line(process: DiffusionProcess, t: float) -> GridDensity:
         top = log_density.max()
         low, high = log_density[0] > top - _LOWEST, log_density[-1] > top - _LOWEST
         # beyond the edges there may be more: a look four times as far
-        far = _without_current(process, t, 4 * lower, 4 * upper, _INTERVALS)[1]
-        more = far.max() > top + 1 or bool((far[[0, -1]] > far.max() - _LOWEST).any())
+        wide, far = _without_current(
+            process, t, lower - 1.5 * (upper - lower), upper + 1.5 * (upper - lower), _INTERVALS
+        )
+        near = far[(wide >= lower) & (wide <= upper)].max()
+        more = bool(far.max() > near) or bool((far[[0, -1]] > near - _LOWEST).any())
         if not (low or high or more):
             break
         width = upper - lower
@@ -102,17 +108,24 @@ def _on_line(process: DiffusionProcess, t: float) -> GridDensity:
         if last - first > 0.7 * len(nodes):
             break
         nodes, log_density = _without_current(process, t, float(nodes[first]), float(nodes[last]), _INTERVALS)
-    coarse = GridDensity([nodes[::2]], log_density[::2])
-    fine = GridDensity([nodes], log_density)
-    accuracy = float(
-        (coarse.log_prob(nodes[:, None]) - fine.log_prob(nodes[:, None])).exp().sub(1).abs() @ _share(fine, nodes)
-    )
-    return GridDensity([nodes], log_density, accuracy=accuracy / 8 + 1e-14, info={"current": 0.0})
-
-
-def _share(law: GridDensity, nodes: Tensor) -> Tensor:
-    density = torch.exp(law.log_prob(nodes[:, None]))
-    return density / density.sum()
+    intervals = _INTERVALS
+    while True:
+        fine = GridDensity([nodes], log_density)
+        density = torch.exp(fine.log_prob(nodes[:, None]))
+        change = GridDensity([nodes[::2]], log_density[::2]).log_prob(nodes[:, None]) - fine.log_prob(nodes[:, None])
+        accuracy = float((change.exp() - 1).abs() @ density / density.sum())
+        if accuracy <= _WANTED or intervals >= _FINEST:
+            break
+        intervals *= 2
+        nodes, log_density = _without_current(process, t, float(nodes[0]), float(nodes[-1]), intervals)
+    if accuracy > _WANTED:
+        warnings.warn(
+            f"the steady state of {type(process).__name__} is known to {accuracy:.2g} only: {intervals} intervals do "
+            f"not resolve it on [{float(nodes[0]):.4g}, {float(nodes[-1]):.4g}]",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return GridDensity([nodes], log_density, accuracy=accuracy + 1e-14, info={"current": 0.0})
 
 
 def _without_current(
