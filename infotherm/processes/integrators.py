@@ -1,7 +1,7 @@
-"""Integrators of diffusions as `init` and `step`: a state goes in, with noise drawn outside, and the next state comes out.
+"""Integrators of diffusions as `init` and `step`: from a state, and noise drawn outside, to the next state.
 
-The drive is frozen at the middle of each step, which is exact to second order. `times` are the edges of the steps; noise
-has shape (..., M) for M noises, standard normal. What each scheme is good for:
+The drive is frozen at the middle of each step, which is exact to second order. `times` are the edges of the steps;
+noise has shape (..., M) for M noises, standard normal. What each scheme is good for:
 
 | scheme | transient (weak order) | stationary averages | evaluations of the drift |
 |---|---|---|---|
@@ -275,7 +275,7 @@ INTEGRATORS = {scheme.name: scheme for scheme in (Exact, EulerMaruyama, Stochast
 
 
 def integrator_for(process: DiffusionProcess, method: str = "auto") -> Integrator:
-    """The integrator of that name; "auto" takes exact, BAOAB, Heun or Euler-Maruyama (multiplicative noise), in that order.
+    """The integrator of that name; "auto" takes the first that fits of exact, BAOAB, Heun and Euler-Maruyama.
 
     Raises
     ------
@@ -293,7 +293,7 @@ def integrator_for(process: DiffusionProcess, method: str = "auto") -> Integrato
     return INTEGRATORS[method]()
 
 
-# -- plans ---------------------------------------------------------------------------------------------------------------
+# -- plans -------------------------------------------------------------------------------------------------------------
 
 
 def planned(process: DiffusionProcess, x: Any, times: Any) -> tuple[Tensor, Plan]:

@@ -1,7 +1,7 @@
 """The ledger: work, heat, medium entropy and the log path ratio of paths, summed up while they are stepped.
 
-A step freezes the drive at its middle, c_k: between the steps the drive changes at fixed states, which is work, and during
-a step the states change at fixed drive, which is heat. With energy V, other force f, D = mu T and F = D^-1 (b - div D)
+A step freezes the drive at its middle, c_k: between the steps the drive changes at fixed states, which is work, and
+during a step the states change at fixed drive, which is heat. With energy V, other force f and F = D^-1 (b - div D)
 
     W  = sum over nodes of V(x_k, c_k) - V(x_k, c_(k-1))  +  sum over steps of f o dx
     Q  = W - V(x_n, c(t_n)) + V(x_0, c(t_0))
@@ -72,7 +72,7 @@ class Ledger:
             return after
         mechanics, plan, k = self._mechanics, before.plan, before.index
         x, moved = before.x, after.x
-        change = moved - x if self._moves else None
+        change = moved - x if self._moves else moved  # where nothing is added up along it, it is not looked at
         if mechanics.force_in is not None:
             self._work = self._work + _trapezoid(mechanics.force_in, x, moved, change, plan, k)
             if mechanics.curl is not None:
@@ -198,8 +198,8 @@ class AffineMechanics(Mechanics):
     def _circulation(self, change: Tensor, plan: Plan, k: int) -> Tensor:
         """What the trapezoid misses of the circulating force, to second order in the step.
 
-        Between its ends a path curves with K = D (F - F^T); with M = (F - F^T)^T D (F - F^T) the mean of what it adds is
-        h (change^T M change + h tr(D M)) / 12 (the second part from the fluctuations about the mean path).
+        Between its ends a path curves with K = D (F - F^T); with M = (F - F^T)^T D (F - F^T) the mean of what it adds
+        is h (change^T M change + h tr(D M)) / 12 (the second part from the fluctuations about the mean path).
         """
         matrix, _ = self._forces_of(plan, change)[k]
         h = plan.lengths[k]
@@ -272,7 +272,7 @@ class LangevinMechanics(Mechanics):
         return self.process.energy_at(x, self._controls[1].to(x)) if self.has_energy else 0.0
 
     def kernel_ratio(self, integrator: Integrator, plan: Plan) -> Any:
-        if isinstance(integrator, EulerMaruyama):
+        if isinstance(integrator, EulerMaruyama) and self.process.additive:
             return _euler_ratio
         return None if self.medium_in is not None else _stratonovich_ratio(self._thermodynamic_force)
 
@@ -337,30 +337,24 @@ def _exact_ratio(before: State, after: State, change: Tensor) -> tuple[Tensor, S
 
 
 def _euler_ratio(before: State, after: State, change: Tensor) -> tuple[Tensor, State]:
-    """The same for an Euler step, which is Gaussian with mean x + b h and covariance 2 D h."""
+    """The same for an Euler step with additive noise, which is Gaussian with mean x + b h and covariance 2 D h.
+
+    With multiplicative noise the ratio of Euler steps does not tend to that of the process, however small the step.
+    """
     plan, k = before.plan, before.index
     h = plan.lengths[k]
     own = before.carried if before.carried is not None and not plan.driven else plan.drift(before.x, plan.drives[k])
     other = plan.drift(after.x, plan.drives[k])
-    if plan.noises is not None:
-        scale = plan.noises[k]
-        # ((change + b' h)^2 - (change - b h)^2) / (2 s^2) as a product, which does not cancel
-        summed, total = own + other, torch.add(2 * change, other - own, alpha=h)
-        if isinstance(scale, float):
-            ratio = _along(summed, total) * (h / (2 * scale**2))
-        else:
-            inverse = torch.linalg.pinv(scale @ scale.mT, hermitian=True)
-            ratio = _along(summed @ inverse, total) * (h / 2)
-        if not plan.driven:
-            after = State(after.x, after.index, plan, other)
-        return ratio, after
-    time = 0.5 * float(plan.times[k] + plan.times[k + 1])
-    logs = []
-    for x, step in ((before.x, change - h * own), (after.x, -change - h * other)):
-        factor = torch.linalg.cholesky(2 * h * plan.process.diffusion_matrix_at(x, time))
-        white = torch.linalg.solve_triangular(factor, step[..., None], upper=False)[..., 0]
-        logs.append(-0.5 * white.square().sum(-1) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1))
-    return logs[0] - logs[1], after
+    scale = plan.noises[k] if plan.noises is not None else None
+    # ((change + b' h)^2 - (change - b h)^2) / (2 s^2) as a product, which does not cancel
+    summed, total = own + other, torch.add(2 * change, other - own, alpha=h)
+    if isinstance(scale, float):
+        ratio = _along(summed, total) * (h / (2 * scale**2))
+    else:
+        assert scale is not None
+        inverse = torch.linalg.pinv(scale @ scale.mT, hermitian=True)
+        ratio = _along(summed @ inverse, total) * (h / 2)
+    return ratio, after if plan.driven else State(after.x, after.index, plan, other)
 
 
 def _stratonovich_ratio(force: Any) -> Any:

@@ -20,6 +20,7 @@ from infotherm.thermodynamics.blocks import block_seeds, blocks
 from infotherm.thermodynamics.ledger import Current, Ledger, mechanics_of
 from infotherm.thermodynamics.rates import first_time
 from infotherm.thermodynamics.step_checks import refuse_lost_paths, refuse_unstable_step
+from infotherm.thermodynamics.system_and_medium import has_atoms
 
 Progress = Callable[[int, int], None]
 Entries = dict[str, Tensor]
@@ -139,14 +140,8 @@ def planned_run(
     p0 = as_distribution(p0, "p0")
     if p0.batch_shape:
         raise ValueError(f"p0 must be one law; got a batch {tuple(p0.batch_shape)}")
-    begin = float(first_time(process) if start is None else start)
-    times = _edges(process, begin, duration, n_steps)
     integrator = integrator_for(process, method)
-    probe = p0.sample((64,), generator=torch.Generator(p0.device).manual_seed(0)).to(dtype or p0.dtype)
-    if isinstance(process, Langevin | UnderdampedLangevin):
-        process.check_states(probe, begin)
-        process.check_states(probe, float(times[-1]))
-    refuse_unstable_step(process, integrator, probe, times)
+    times = planned_edges(process, integrator, p0, duration, n_steps, start)
     seed, stream = block_seeds(generator, p0.device)
     missing: dict[str, str] = {}
     final = _law_at_end(process, p0, times, final_law, missing)
@@ -156,7 +151,32 @@ def planned_run(
     )  # fmt: skip
 
 
-def _edges(process: DiffusionProcess, start: float, duration: Any, n_steps: int | None) -> Tensor:
+def planned_edges(
+    process: DiffusionProcess,
+    integrator: Integrator,
+    p0: Distribution,
+    duration: Any,
+    n_steps: int | None,
+    start: float | None = None,
+) -> Tensor:
+    """The edges of the steps of a run that starts from p0, when force and step pass what can be checked beforehand.
+
+    Raises
+    ------
+    ValueError
+        As `simulate`.
+    """
+    begin = float(first_time(process) if start is None else start)
+    times = edges(process, begin, duration, n_steps)
+    states = p0.sample((64,), generator=torch.Generator(p0.device).manual_seed(0))
+    if isinstance(process, Langevin | UnderdampedLangevin):
+        process.check_states(states, begin)
+        process.check_states(states, float(times[-1]))
+    refuse_unstable_step(process, integrator, states, times)
+    return times
+
+
+def edges(process: DiffusionProcess, start: float, duration: Any, n_steps: int | None) -> Tensor:
     """The edges of the steps: equal steps, and one at each declared jump of the drive.
 
     Raises
@@ -200,12 +220,14 @@ def _law_at_end(
 ) -> Distribution | None:
     """The law at the end as given or known; else None, and why in `missing`."""
     reason = ""
-    if given is not None:
+    if given is False:
+        reason = "it was not asked for (final_law=False)"
+    elif given is not None:
         law = as_distribution(given, "final_law")
         if law.dim != p0.dim:
             raise ValueError(f"final_law must have D = {p0.dim} like p0; got {law.dim}")
         return law
-    if p0.measure != "lebesgue":
+    elif has_atoms(p0):
         reason = "p0 has atoms: the reversed path does not come back to them, and the entropy production is infinite"
     else:
         try:

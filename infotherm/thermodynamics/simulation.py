@@ -42,10 +42,11 @@ def simulate(
 ) -> Trajectories:
     r"""Paths of a process over `duration` from the law p0, with work, heat, entropies and currents of each.
 
-    Affine processes are stepped exactly, underdamped ones by BAOAB, others by the stochastic Heun scheme (multiplicative
-    noise: Euler-Maruyama). Work W is done on the system, heat Q goes to the bath, dE = W - Q; the medium gains Q / T, the
-    system log p_0(x_0) - log p_T(x_T), and the entropy production of a path is their sum. States of an affine process
-    have the energy -x^T F x / 2 - f^T x, in units of the temperature, where D^-1 b = F x + f is a gradient.
+    Affine processes are stepped exactly, underdamped ones by BAOAB, others by the stochastic Heun scheme
+    (multiplicative noise: Euler-Maruyama). Work W is done on the system, heat Q goes to the bath, dE = W - Q; the
+    medium gains Q / T, the system log p_0(x_0) - log p_T(x_T), and the entropy production of a path is their sum.
+    States of an affine process have the energy -(x - m)^T F (x - m) / 2, in units of the temperature, where
+    D^-1 b = F (x - m) is a gradient.
 
     Parameters
     ----------
@@ -58,7 +59,8 @@ def simulate(
     n_paths
         How many paths.
     n_steps
-        How many steps; a declared jump of the protocol begins a step of its own. Not for jump processes, which are exact.
+        How many steps; a declared jump of the protocol begins a step of its own. Not for jump processes: they are
+        exact.
     method
         "auto", "exact", "euler-maruyama", "stochastic-heun", "leimkuhler-matthews" or "baoab".
     generator
@@ -68,11 +70,13 @@ def simulate(
     currents
         Functions of the states (..., D) with values (..., D), by name: each path keeps the sum of j o dx.
     target
-        A function of the states with truth values: each path keeps the first time (of a step's end) at which it is true.
+        A function of the states with truth values: each path keeps the first time (of a step's end) at which it is
+        true. For jump processes: states, by number.
     save
         A number of equally spaced times at which the states are kept, or the times themselves, rounded to steps.
     final_law
-        The law at the end where it is not known otherwise: for Langevin processes it is solved for up to D = 2.
+        The law at the end where it is not known otherwise: for Langevin processes it is solved for on a grid up to
+        D = 2. False leaves it out, and the entropies that need it: that saves time where only work and heat are wanted.
     dtype
         Of the paths.
     compile
@@ -117,7 +121,9 @@ def simulate(
     process = as_process(process)
     n_paths = number_of_samples(n_paths, "n_paths")
     if isinstance(process, MarkovJump | MarkovChain):
-        return simulate_jumps(process, p0, duration, n_paths, generator=generator, **options)
+        return simulate_jumps(
+            process, p0, duration, n_paths, target=target, start=start, save=save, generator=generator, **options
+        )
     if options:
         raise TypeError(f"simulate takes no options {sorted(options)} for a {type(process).__name__}")
     if not isinstance(process, DiffusionProcess):

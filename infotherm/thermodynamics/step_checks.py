@@ -17,8 +17,8 @@ _SUSPICION = 5.0  # standard errors between the mean of exp(-S) and 1: by chance
 def refuse_unstable_step(process: DiffusionProcess, integrator: Integrator, x: Tensor, times: Tensor) -> None:
     """Refuse a step for which the scheme amplifies what the drift contracts.
 
-    The fastest contraction is looked for at the states x, (n, D), at three times: explicit steps need h rate <= 2, BAOAB
-    h omega <= 2. The step is refused where that fails at half of the states.
+    The fastest contraction is looked for at the states x, (n, D), at three times: explicit steps need h rate <= 2,
+    BAOAB h omega <= 2. The step is refused where that fails at half of the states.
 
     Raises
     ------
@@ -81,8 +81,8 @@ def refuse_lost_paths(state: State, integrator: Integrator) -> None:
         time = float(state.plan.times[state.index])
         h = max(state.plan.lengths)
         raise ValueError(
-            f"{int(lost.sum())} of {lost.numel()} paths left every bound before time {time:.4g}: the step {h:.4g} is too "
-            f"large for {integrator.name} (take more steps), or the drift runs away by itself"
+            f"{int(lost.sum())} of {lost.numel()} paths left every bound before time {time:.4g}: the step {h:.4g} is "
+            f"too large for {integrator.name} (take more steps), or the drift runs away by itself"
         )
 
 
@@ -98,8 +98,8 @@ def warn_of_coarse_step(entropy: Tensor, step: float, name: str) -> None:
     mean, stderr = weights.mean(), weights.std() / len(weights) ** 0.5
     if float((mean - 1).abs()) > _SUSPICION * float(stderr):
         warnings.warn(
-            f"the mean of exp(-S) is {float(mean):.4g} +- {float(stderr):.2g}, not 1: the step {step:.4g} is too coarse "
-            f"for {name}, or the law at the end is not the true one",
+            f"the mean of exp(-S) is {float(mean):.4g} +- {float(stderr):.2g}, not 1: the step {step:.4g} is too "
+            f"coarse for {name}, or the law at the end is not the true one",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -1,4 +1,4 @@
-"""Trajectories: what every path of a simulation did, its work, heat, entropies and currents, without the path itself."""
+"""Trajectories: what every path of a simulation did: work, heat, entropies and currents, without the path itself."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Trajectories:
 
     @property
     def medium_entropy(self) -> Tensor:
-        """Entropy given to the medium, in nats: the Stratonovich integral of D^-1 (b - div D), heat over temperature."""
+        """Entropy given to the medium, in nats: heat over temperature, the integral of D^-1 (b - div D) o dx."""
         return self.entry("medium_entropy")
 
     @property
