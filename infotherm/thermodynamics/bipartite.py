@@ -23,6 +23,7 @@ from infotherm.thermodynamics.linear_information_flow import gaussian_parts, gau
 from infotherm.thermodynamics.rates import as_process, check_batches, first_time
 
 DIRECTIONS = ("x->y", "y->x")
+_ALL = (-4, -3, -2, -1)  # reservoirs, states of the other part, jumps
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def bipartite_rates(process: Process, parts: Any, p: Any = None, t: Any = None) 
     ------
     ValueError
         When the noises are correlated (an entry of D between the parts), a jump changes both parts at once (the message
-        names it), the sizes do not fit, p has no density, or there is no steady state to take.
+        names it), the sizes do not fit, p has no density or leaves a state empty that a jump reaches, or there is no
+        steady state to take.
 
     References
     ----------
@@ -120,8 +122,9 @@ def bipartite_rates(process: Process, parts: Any, p: Any = None, t: Any = None) 
     process, sizes = as_process(process), _sizes(parts)
     t = first_time(process) if t is None else t
     if isinstance(process, MarkovJump):
-        joint = like(_pair_law(process, sizes, p), process.rates)
-        return BipartiteRates(*(_jump_part(process, joint, axis) for axis in (0, 1)))
+        rates = process.reservoir_rates_at(t)
+        joint = like(_pair_law(process, rates, sizes, p), rates)
+        return BipartiteRates(*(_jump_part(rates, joint, axis) for axis in (0, 1)))
     process = _affine(process)
     law = _gaussian(process, p, t)
     rates = gaussian_parts(process, None if p is None else law, sizes, as_tensor(t, "t"), law)
@@ -173,7 +176,9 @@ def transfer_entropy_rate(process: Process, parts: Any, direction: str = "x->y")
     process, sizes = as_process(process), _sizes(parts)
     into = int(direction == "x->y")
     if isinstance(process, MarkovJump):
-        return _jump_transfer_entropy(process, like(_pair_law(process, sizes, None), process.rates), into)
+        rates = process.reservoir_rates_at(first_time(process))
+        joint = like(_pair_law(process, rates, sizes, None), rates)
+        return _jump_transfer_entropy(rates.sum(-3, keepdim=True), joint, into)
     t = first_time(process)
     process = _affine(process)
     return gaussian_transfer_entropy(process, sizes, as_tensor(t, "t"), _gaussian(process, None, t), into)
@@ -205,8 +210,8 @@ def _gaussian(process: AffineProcess, p: Any, t: Any) -> Gaussian:
 # -- jumps between pairs of states -------------------------------------------------------------------------------------
 
 
-def _pair_law(process: MarkovJump, sizes: tuple[int, int], p: Any) -> Tensor:
-    """The pmf (..., K_x, K_y).
+def _pair_law(process: MarkovJump, reservoirs: Tensor, sizes: tuple[int, int], p: Any) -> Tensor:
+    """The pmf (..., K_x, K_y), for rates (..., R, K, K) that are checked to change one part at a time.
 
     Raises
     ------
@@ -216,7 +221,7 @@ def _pair_law(process: MarkovJump, sizes: tuple[int, int], p: Any) -> Tensor:
     kx, ky = sizes
     if kx * ky != process.states:
         raise ValueError(f"parts must multiply to the {process.states} states of the process; got {sizes}")
-    rates = process.rates.reshape(*process.rates.shape[:-2], kx, ky, kx, ky)
+    rates = reservoirs.reshape(*reservoirs.shape[:-2], kx, ky, kx, ky)
     both = ~torch.eye(kx, dtype=torch.bool)[:, None, :, None] & ~torch.eye(ky, dtype=torch.bool)[None, :, None, :]
     if validating(rates):
         at_once = torch.nonzero(((rates > 0) & both.to(rates.device)).reshape(-1, kx, ky, kx, ky).any(0))
@@ -240,38 +245,43 @@ def _pair_law(process: MarkovJump, sizes: tuple[int, int], p: Any) -> Tensor:
     )
 
 
-def _moves(process: MarkovJump, joint: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """Rates (..., other, s, s') and law (..., other, s) of the jumps s -> s' of one part, given the other's state."""
+def _moves(rates: Tensor, joint: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Rates (..., R, other, s, s') and law (..., 1, other, s) of the jumps s -> s' of one part, for each reservoir."""
     sizes = joint.shape[-2:]
-    table = process.rates.reshape(*process.rates.shape[:-2], *sizes, *sizes)
+    table = rates.reshape(*rates.shape[:-2], *sizes, *sizes)
+    law = joint[..., None, :, :]
     if axis == 0:
-        return table.diagonal(dim1=-3, dim2=-1).movedim(-1, -3), joint.mT
-    return table.diagonal(dim1=-4, dim2=-2).movedim(-1, -3), joint
+        return table.diagonal(dim1=-3, dim2=-1).movedim(-1, -3), law.mT
+    return table.diagonal(dim1=-4, dim2=-2).movedim(-1, -3), law
 
 
-def _jump_part(process: MarkovJump, joint: Tensor, axis: int) -> PartialRates:
-    own, law = _moves(process, joint, axis)
-    one_way = ((law[..., :, None] * own > 0) & (own.mT == 0)).any(-1).any(-1).any(-1)
+def _jump_part(rates: Tensor, joint: Tensor, axis: int) -> PartialRates:
+    own, law = _moves(rates, joint, axis)
+    one_way = ((law[..., :, None] * own > 0) & (own.mT == 0)).flatten(-4).any(-1)
     alone = law.sum(-2)
     flux = law[..., :, None] * own
-    production = jump_rate(own, law)  # for each value of the other part
+    production = jump_rate(own, law)  # of each reservoir, for each value of the other part
     moved = flux > 0
+    if validating(law) and bool((moved & (law == 0)[..., None, :]).any()):
+        raise ValueError(
+            "p must give every state that a jump reaches some probability: into empty states all rates are infinite"
+        )
     gained = _log(law)[..., None, :] - _log(law)[..., :, None]
     spread = _log(alone)[..., None, None, :] - _log(alone)[..., None, :, None]
     paid = torch.where(moved & (own.mT > 0), _log(own) - _log(own.mT), 0.0)
 
     def rate(weights: Tensor, infinite: Tensor | None = None) -> Estimate:
         weights = torch.where(moved, weights, 0.0)
-        value = (flux * weights).sum((-3, -2, -1))
+        value = (flux * weights).sum(_ALL)
         # the logarithms, and the probabilities in them, are known to a few eps each
-        sizes = (flux * (2 * weights.abs() + 4)).sum((-3, -2, -1))
+        sizes = (flux * (2 * weights.abs() + 4)).sum(_ALL)
         error = _entries(joint) * rounding_error([sizes])
         if infinite is not None:
             value = torch.where(infinite, torch.inf, value)
             error = torch.where(infinite, torch.finfo(value.dtype).tiny, error)
         return Estimate(value, error=error, units="nat/time")
 
-    return PartialRates(production.sum(-1), rate(gained - spread), rate(-spread), rate(paid, one_way))
+    return PartialRates(production.sum((-2, -1)), rate(gained - spread), rate(-spread), rate(paid, one_way))
 
 
 def _log(x: Tensor) -> Tensor:
@@ -282,12 +292,12 @@ def _entries(joint: Tensor) -> int:
     return joint.shape[-2] * joint.shape[-1]
 
 
-def _jump_transfer_entropy(process: MarkovJump, joint: Tensor, into: int) -> Estimate:
-    own, law = _moves(process, joint, into)
+def _jump_transfer_entropy(rates: Tensor, joint: Tensor, into: int) -> Estimate:
+    own, law = _moves(rates, joint, into)
     guess = law / law.sum(-2, keepdim=True)  # of the hidden part, given the one that is seen
     predicted = (guess[..., :, None] * own).sum(-3, keepdim=True)
     known, unknown = torch.xlogy(own, own), torch.xlogy(own, predicted)
     weights = law[..., :, None]
-    sizes = (weights * (own + known.abs() + unknown.abs())).sum((-3, -2, -1))
-    value = (weights * (known - unknown)).sum((-3, -2, -1))
+    sizes = (weights * (own + known.abs() + unknown.abs())).sum(_ALL)
+    value = (weights * (known - unknown)).sum(_ALL)
     return Estimate(value, error=_entries(joint) * rounding_error([sizes]), kind="upper", units="nat/time")

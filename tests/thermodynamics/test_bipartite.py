@@ -227,6 +227,30 @@ def test_one_way_jumps():
     assert rates.x.information_flow.value.isfinite() and rates.y.entropy_production.value.isfinite()
 
 
+def test_driven_rates_and_several_reservoirs():
+    first, law = random_jumps(1)
+    second, _ = random_jumps(2)
+    pair = torch.stack([first.rates, second.rates])
+
+    def driven(t):
+        return pair * (1 + t * torch.tensor([0.3, 1.5], dtype=F64))[..., None, None]
+
+    process = MarkovJump(reservoirs=driven, horizon=2.0)
+    flat = Discrete(law.pmf.flatten())
+    rates = bipartite_rates(process, (2, 3), law, 0.7)
+    gap = rates.entropy_production - entropy_production_rate(process, flat, 0.7)
+    assert abs(gap.value.item()) <= gap.error.item()
+    assert balanced(rates.x) and balanced(rates.y)
+    # one bath for all would hide what flows between them; the information flow does not care
+    together = bipartite_rates(MarkovJump(driven(torch.tensor(0.7, dtype=F64)).sum(0)), (2, 3), law)
+    assert together.x.entropy_production.value < rates.x.entropy_production.value - 0.01
+    gap = together.x.information_flow - rates.x.information_flow
+    assert abs(gap.value.item()) <= gap.error.item()
+    steady = MarkovJump(reservoirs=pair)
+    gap = transfer_entropy_rate(steady, (2, 3)) - transfer_entropy_rate(MarkovJump(pair.sum(0)), (2, 3)).value
+    assert abs(gap.value.item()) <= 2 * gap.error.item()
+
+
 def test_batches_and_gradients():
     rate = torch.tensor([[1.0, -0.5], [0.3, 2.0]], dtype=F64)
     batch = torch.stack([rate, rate.mT, 2 * rate])
@@ -249,6 +273,9 @@ def test_batches_and_gradients():
 
     assert slope(lambda m: transfer_entropy_rate(OrnsteinUhlenbeck(m, 1.0), (1, 1)).value) < 1e-8
     assert slope(lambda m: bipartite_rates(OrnsteinUhlenbeck(m, 1.0), (1, 1)).y.information_flow.value) < 1e-8
+
+
+LADDER = MarkovJump([[0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]])
 
 
 @pytest.mark.parametrize(
@@ -280,6 +307,7 @@ def test_batches_and_gradients():
             ValueError,
             "singular",
         ),
+        (lambda: bipartite_rates(LADDER, (2, 2), Discrete([0.5, 0.5, 0.0, 0.0])), ValueError, "some probability"),
         (lambda: transfer_entropy_rate(FOLLOWER, (1, 1), "both"), ValueError, "got 'both'"),
         (lambda: transfer_entropy_rate("x", (1, 1)), TypeError, "must be a process"),
     ],
