@@ -23,6 +23,7 @@ from infotherm.thermodynamics.reweighting import (
 )
 
 ENERGY = "energy"
+LEAST_ACCEPTED = 3.0
 _LEAST_GAUSSIAN = 100
 
 
@@ -133,7 +134,7 @@ def crooks(work_forward: Any, work_reverse: Any, temperature: float = 1.0) -> Es
     The root of sum_F sigmoid((dF - W_F)/T - M) = sum_R sigmoid(M - (W_R + dF)/T), M = ln(n_F / n_R): the maximum of the
     likelihood given p_F(W) / p_R(-W) = e^((W - dF)/T). The standard error is that of the estimating equation with the
     variances of both sums as sampled. Kind "unknown" (with `info["reason"]`) when fewer than 10 effective paths
-    of either process reach the overlap.
+    of either process reach the overlap, or the expected number of paths that could be of the other is below 3.
 
     Parameters
     ----------
@@ -149,7 +150,7 @@ def crooks(work_forward: Any, work_reverse: Any, temperature: float = 1.0) -> Es
     -------
     Estimate
         Of dF = F_end - F_start; `info["overlap_forward"]` and `info["overlap_reverse"]` are the effective numbers of
-        paths behind it.
+        paths behind it, `info["accepted"]` is the common value of both sums.
 
     Raises
     ------
@@ -180,18 +181,21 @@ def crooks(work_forward: Any, work_reverse: Any, temperature: float = 1.0) -> Es
     shares = [term / term.sum(0) for term in terms]
     overlaps = [1 / share.square().sum(0) for share in shares]
     fewest = torch.minimum(*overlaps)
+    accepted = logs[0].exp().sum(0)  # both sums are equal
     value = centre + unit * u
     error = unit * unsolved + rounding_error([value, centre, unit * (1 + u.abs())])
     info: dict[str, Any] = {
         "n": min(len(forward), len(reverse)),
         "overlap_forward": overlaps[0],
         "overlap_reverse": overlaps[1],
+        "accepted": accepted,
     }
     if not bool((unsolved <= 1e-9 * (1 + u.abs())).all()):
         info["converged"] = False
     return refused_where(
-        ~(fewest >= LEAST_TERMS),
-        f"forward and reverse hardly overlap: {fewest.min():.3g} effective paths on one side, below {LEAST_TERMS:g}",
+        ~((fewest >= LEAST_TERMS) & (accepted >= LEAST_ACCEPTED)),
+        f"forward and reverse hardly overlap: {fewest.min():.3g} effective paths on one side, {accepted.min():.2g} of "
+        f"which could be of the other; at least {LEAST_TERMS:g} and {LEAST_ACCEPTED:g} are needed",
         value,
         unit * spread.sqrt() / slope,
         error,

@@ -291,25 +291,26 @@ def _tail_shape(ordered: Tensor, count: int) -> Tensor:
     if count > _MOST_TAIL:  # every so many-th order statistic tells the same
         places = torch.linspace(0, count - 1, _MOST_TAIL, device=excess.device).round().long()
         excess = excess[places]
-    batch = excess.shape[1:]
-    columns = excess.reshape(len(excess), -1)
-    shapes = [_pareto_shape(column[column > 0]) for column in columns.unbind(1)]
-    return torch.tensor(shapes, dtype=torch.float64, device=ordered.device).reshape(batch)
+    return pareto_shape(excess)
 
 
-def _pareto_shape(excess: Tensor) -> float:
-    n = len(excess)
-    if n < 5 or bool(excess[0] >= excess[-1] * (1 - 1e-12)):
-        return -math.inf
-    excess = excess / excess[-1]
-    grid_size = 30 + int(math.sqrt(n))
-    quartile = excess[int(n / 4 + 0.5) - 1]
+def pareto_shape(excess: Tensor) -> Tensor:
+    """Shape k of the generalised Pareto law of ascending values >= 0 along the first dimension; zeros do not count."""
+    n = (excess > 0).sum(0)
+    largest = excess[-1]
+    least = excess.gather(0, (len(excess) - n).clamp(max=len(excess) - 1)[None])[0]
+    fits = (n >= 5) & (least < largest * (1 - 1e-12))
+    n = n.clamp(min=1)
+    excess = excess / torch.where(largest > 0, largest, 1.0)
+    quartile = excess.gather(0, (len(excess) - n + (n / 4 + 0.5).long() - 1).clamp(min=0)[None])[0]
+    grid_size = 30 + int(math.sqrt(len(excess)))
     steps = torch.arange(1, grid_size + 1, dtype=excess.dtype, device=excess.device) - 0.5
-    grid = 1 + (1 - (grid_size / steps).sqrt()) / (3 * quartile)
-    # the shape that goes with each b, in pieces that fit into memory
-    shape = torch.cat([torch.log1p(-b[:, None] * excess).mean(1) for b in grid.split(64)])
+    pull = (1 - (grid_size / steps).sqrt()).reshape(-1, *[1] * quartile.ndim)
+    grid = 1 + pull / (3 * torch.where(quartile > 0, quartile, 1.0))
+    # the shape that goes with each b maximises the likelihood
+    shape = torch.stack([torch.log1p(-b * excess).sum(0) / n for b in grid])
     # b -> 0 is the exponential law, where -b / shape has the limit 1 / mean
-    rate = torch.where(grid.abs() < 1e-9, 1 / excess.mean(), -grid / shape)
-    likelihood = n * (rate.log() - shape - 1)
-    posterior = torch.softmax(likelihood, 0)
-    return torch.log1p(-(posterior * grid).sum() * excess).mean().item()
+    rate = torch.where(grid.abs() < 1e-9, n / excess.sum(0), -grid / shape)
+    posterior = torch.softmax(n * (rate.log() - shape - 1), 0)
+    found = torch.log1p(-(posterior * grid).sum(0) * excess).sum(0) / n
+    return torch.where(fits, found, -math.inf)
