@@ -97,7 +97,7 @@ class Fluxes:
             ring = self.grid.period is not None
             left, right = (diffusion, np.roll(diffusion, -1)) if ring else (diffusion[:-1], diffusion[1:])
             scale = self.grid.spacing**-2
-            rates = scale * left * _bernoulli(-exponent), scale * right * _bernoulli(exponent)
+            rates = scale * left * bernoulli(-exponent), scale * right * bernoulli(exponent)
             self._known[t] = rates, exponent + np.log(left / right)
         return self._known[t]
 
@@ -129,8 +129,8 @@ class Fluxes:
         return (self.grid.spacing * slope @ weights).numpy(), diffusion[inner:].numpy()
 
 
-def _bernoulli(w: Array) -> Array:
-    """w / (exp(w) - 1)."""
+def bernoulli(w: Array) -> Array:
+    """B(w) = w / (exp(w) - 1)."""
     small = np.abs(w) < 1e-8
     safe = np.where(small, 1.0, w)
     with np.errstate(over="ignore"):

@@ -163,7 +163,7 @@ class GridDensity(Distribution):
         return density.sum(-1) if len(points) == 1 else density.sum((-2, -1))
 
     def expectation(self, function: Any) -> Tensor:
-        """E f(X) by Gauss-Legendre quadrature in every cell of the grid, for f of points (..., D) with values (...)."""
+        """E f(X) by Gauss-Legendre quadrature in every cell, for f of points (..., D) with values (..., *event)."""
         points, weights = self._cell_points()
         y = torch.stack(points, -1)
         density = torch.exp(self._spline(points) - self._log_norm) * weights
@@ -171,7 +171,7 @@ class GridDensity(Distribution):
         # only where there is mass: a function that overflows in the far tails times nothing is nothing
         carried = density > density.max() * 1e-300
         values = function(torch.where(carried[..., None], x, x.reshape(-1, x.shape[-1])[int(density.argmax())]))
-        return (values * torch.where(carried, density, 0.0)).sum()
+        return torch.tensordot(torch.where(carried, density, 0.0), values, density.ndim)
 
     def thinned(self) -> GridDensity:
         """The same law through every second node: what is lost by it says how well the spline does."""

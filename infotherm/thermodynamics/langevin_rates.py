@@ -109,7 +109,12 @@ def mean_square(process: Langevin, p: Distribution, t: Any, squares: Squares, to
     sizes = _sizes(process, t)
     if p.dim == 2:
         assert isinstance(p, GridDensity)
-        value, size = (p.expectation(lambda x, f=f: f(x, p.score(x))) for f in (squares, sizes))
+
+        def both(x: Tensor) -> Tensor:
+            score = p.score(x)
+            return torch.stack([squares(x, score), sizes(x, score)], -1)
+
+        value, size = p.expectation(both)
         coarse = p.thinned()
         change = (coarse.expectation(lambda x: squares(x, coarse.score(x))) - value).abs() / 3
         error = change + p.accuracy * size + rounding_error([size])
@@ -122,8 +127,8 @@ def mean_square(process: Langevin, p: Distribution, t: Any, squares: Squares, to
         # far out the density underflows while forces grow: their product is nothing
         inner = torch.where(filled[..., None], points, points[log_density.argmax()])
         score = p.score(inner)
-        both = torch.stack([squares(inner, score), sizes(inner, score)], -1)
-        return torch.where(filled[..., None], torch.exp(log_density)[..., None] * both, 0.0)
+        values = torch.stack([squares(inner, score), sizes(inner, score)], -1)
+        return torch.where(filled[..., None], torch.exp(log_density)[..., None] * values, 0.0)
 
     lower, upper = (end[0] for end in p.bounds())
     integral = integrate(integrand, lower, upper, breakpoints=p.breakpoints(), rtol=tolerance, atol=1e-14)

@@ -17,7 +17,7 @@ from infotherm.thermodynamics.langevin_rates import certain_infinity, ends_abrup
 from infotherm.thermodynamics.system_and_medium import has_atoms
 from infotherm.thermodynamics.totals import total_quantity
 
-_TIMES = 33  # at which a total is resolved, unless asked for others
+_TIMES = {1: 33, 2: 9}  # at which a total is resolved, unless asked for others
 
 
 def _needs_grid(process: Langevin, p0: Distribution, *rest: Any, route: str = "balance") -> None:
@@ -48,7 +48,7 @@ def langevin_total(
     end: Tensor,
     *,
     times: Any = None,
-    tolerance: float = 1e-8,
+    tolerance: float | None = None,
     route: str = "balance",
 ) -> Estimate:
     """The balance h(p_T) - h(p_0) + medium, or the integral of the rate: two routes, the other one in the info.
@@ -59,7 +59,7 @@ def langevin_total(
     if start.ndim or end.ndim:
         raise ValueError("start and duration must be single numbers for a grid: take them one by one")
     if times is None:
-        times = torch.linspace(float(start), float(end), _TIMES, dtype=torch.float64)
+        times = torch.linspace(float(start), float(end), _TIMES[p0.dim], dtype=torch.float64)
     if bool(end == start):
         return Estimate(torch.zeros((), dtype=torch.float64), method="quadrature")
     asked = times.reshape(-1)
