@@ -9,6 +9,7 @@ from torch import Tensor
 
 from infotherm.core.tensors import as_tensor, require_finite, validating
 from infotherm.distributions.base import Distribution
+from infotherm.processes.boltzmann import boltzmann_law, one_number, one_period, one_time
 from infotherm.processes.forces import ForcedProcess, agreed_size, arguments, positive, sizes_of
 from infotherm.processes.time_functions import function_of_time
 
@@ -136,7 +137,7 @@ class Langevin(ForcedProcess):
                 f"{wanted.tolist()}: leave one of the three out"
             )
 
-    # -- laws on a grid ----------------------------------------------------------------------------------------------
+    # -- laws --------------------------------------------------------------------------------------------------------
 
     def marginal(self, p0: Any, t: Any, t0: Any = 0.0) -> Distribution:
         """The law at time t from p0 at t0, by the Fokker-Planck equation on a grid (D <= 2): a GridDensity."""
@@ -145,10 +146,47 @@ class Langevin(ForcedProcess):
         return marginal(self, p0, t, t0)
 
     def quasi_invariant(self, t: Any, dim: int | None = None) -> Distribution:
-        """The law that the process frozen at time t keeps: closed forms on lines and rings, a grid in the plane."""
+        """The law that the process frozen at time t would keep, for D = 1 or 2.
+
+        Where the force is all gradient and there is one temperature, the Boltzmann law exp(-V / T) / Z (on a ring that
+        on [0, period]): for D = 1 a `LogDensity` with the `log_normaliser` log Z, for D = 2 a `GridDensity` with log Z
+        in `info`. -T log Z is the free energy.
+        Otherwise (a driven ring, several baths, multiplicative noise, which keeps exp(integral of b / D) / D on a line)
+        the density by closed form or on a grid.
+
+        Parameters
+        ----------
+        t
+            One time.
+        dim
+            Number of coordinates, for a process that acts on any (1 unless given).
+
+        Raises
+        ------
+        ValueError
+            When no law can be normalised (the potential does not confine), or D > 2.
+        """
+        time, size = one_time(self, t), self._size(dim)
+        temperature = self._bath_at(time, size)
+        on_torus = self.period is not None and size > 1
+        if self._force is None and temperature is not None and not on_torus:
+            control = self.control(time)
+            period = one_period(self.period)
+            return boltzmann_law(lambda x: self.potential_at(x, control.to(x)), temperature, size, period)
         from infotherm.processes.stationary_density import stationary_density
 
-        return stationary_density(self, float(t), self._size(dim))
+        return stationary_density(self, time, size)
+
+    def _bath_at(self, t: float, size: int) -> float | None:
+        """The temperature of the only bath at time t, None where there are several or it depends on the state."""
+        if not self.additive:
+            return None  # D(x) = mu(x) T in the Ito reading keeps exp(-V / T) / D, not the Boltzmann law
+        if self._temperature is not None:
+            return one_number(self._temperature)
+        diffusion = self.diffusion_matrix(t, size) / self._mobility_number
+        own = one_number(diffusion.diagonal())
+        aside = diffusion - torch.diag(diffusion.diagonal())
+        return None if own is None or bool(aside.abs().max() > 1e-14 * own) else own
 
     # -- drift -------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from infotherm.core.tensors import Generator, as_generator, as_tensor
+from infotherm.distributions import LogDensity
+from infotherm.processes.boltzmann import boltzmann_law, one_period, one_time
 from infotherm.processes.forces import ForcedProcess, agreed_size, positive, sizes_of
 
 
@@ -199,6 +201,51 @@ class UnderdampedLangevin(ForcedProcess):
             "an underdamped process has odd velocities: its medium entropy is the heat of the friction over the "
             "temperature, not an integral of D^-1 b (the diffusion matrix is singular)"
         )
+
+    # -- the law that is kept ----------------------------------------------------------------------------------------
+
+    def quasi_invariant(self, t: Any, dim: int | None = None) -> LogDensity:
+        """exp(-(V + m v^2 / 2) / T) / Z of the process frozen at time t, for one position.
+
+        Parameters
+        ----------
+        t
+            One time.
+        dim
+            Number of coordinates, positions and velocities, for a process that acts on any (2 unless given).
+
+        Raises
+        ------
+        ValueError
+            When a `force` keeps the process going, the potential does not confine, or there are more positions.
+        """
+        time, size = one_time(self, t), self._size(dim)
+        if self._force is not None or size != 2:
+            raise ValueError(
+                "an underdamped process has a quasi-invariant law in closed form for one position and no force beside "
+                f"the potential; got D = {size // 2}{' and a force' if self._force is not None else ''}: simulate a "
+                "long time instead"
+            )
+        control, temperature = self.control(time), float(self._temperature.reshape(()))
+        period = one_period(self.period)
+        positions = boltzmann_law(lambda x: self.potential_at(x, control.to(x)), temperature, 1, period)
+        assert isinstance(positions, LogDensity) and positions.log_normaliser is not None
+        constant = 0.5 * (self.mass.reshape(()) / (2 * torch.pi * temperature)).log()
+
+        def log_density(x: Tensor) -> Tensor:
+            return positions.log_prob(x[..., :1]) - self.kinetic_energy(x) / temperature + constant.to(x)
+
+        def sampler(shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+            x = positions.sample(shape, generator=generator)
+            return self.join(x, self.velocities(x, generator))
+
+        free = torch.full((1,), torch.inf, dtype=torch.float64)
+        lower, upper = positions.bounds()
+        law = LogDensity(
+            log_density, size, torch.cat([lower, -free]), torch.cat([upper, free]), sampler=sampler, check=False
+        )
+        law.log_normaliser = positions.log_normaliser - constant
+        return law
 
     # -- energies ----------------------------------------------------------------------------------------------------
 
