@@ -14,7 +14,7 @@ from infotherm.core.quantity import NotApplicable, Quantity
 from infotherm.core.tensors import Generator, as_tensor
 from infotherm.distributions import Gaussian, GaussianMixture, as_distribution
 from infotherm.distributions.base import Distribution
-from infotherm.processes import AffineProcess, MarkovJump, Process, steady_state
+from infotherm.processes import AffineProcess, Langevin, MarkovJump, Process, steady_state
 from infotherm.thermodynamics.jump_split import jump_split
 from infotherm.thermodynamics.score_mismatch import (
     gaussian_mismatch,
@@ -118,7 +118,13 @@ class EntropyProductionSplit:
 
 
 def excess_housekeeping(
-    process: AffineProcess | MarkovJump, p: Any, t: Any = None, *, method: str = "auto", **options: Any
+    process: AffineProcess | Langevin | MarkovJump,
+    p: Any,
+    t: Any = None,
+    *,
+    split: str = "hatano-sasa",
+    method: str = "auto",
+    **options: Any,
 ) -> EntropyProductionSplit:
     r"""The entropy production rate split into excess and housekeeping parts, nats per unit of time each.
 
@@ -128,24 +134,32 @@ def excess_housekeeping(
     For jumps: excess = sum_ij p_i k_ij log(p_i pi_j / (p_j pi_i)), housekeeping = sum_ij p_i k_ij log(pi_i k_ij /
     (pi_j k_ji)) summed over reservoirs, with the law pi that the rates of time t would keep.
 
+    That is the split of Hatano and Sasa. That of Maes and Netocny (diffusions) needs no steady state: excess is the
+    least rate that moves p as nu does, E|grad psi|^2 in the metric of D where div(p D grad psi) = div(p nu), and
+    housekeeping is the rest, never above that of Hatano and Sasa.
+
     Parameters
     ----------
     process
-        An affine diffusion or a MarkovJump.
+        An affine diffusion, a Langevin process of one coordinate (or two, with p on a grid) or a MarkovJump.
     p
         The law at time t.
     t
         Time; the process's first time unless given.
+    split
+        "hatano-sasa" or "maes-netocny".
     method, **options
         For the excess part, as in `entropy_production_rate`.
 
     Raises
     ------
     ValueError
-        When the frozen process has no stationary law.
+        When the frozen process has no stationary law; for another split, or one that the process does not have.
 
     References
     ----------
+    Maes and Netocny, J. Stat. Phys. 154 (2014) 188; Dechant, Sasa and Ito, Phys. Rev. E 106 (2022) 024125; Hatano and
+    Sasa, Phys. Rev. Lett. 86 (2001) 3463.
     Esposito and Van den Broeck, Phys. Rev. Lett. 104 (2010) 090601 (adiabatic and non-adiabatic).
 
     Examples
@@ -156,10 +170,18 @@ def excess_housekeeping(
     tensor(8., dtype=torch.float64)
     """
     p = as_distribution(p, "p")
-    if not isinstance(process, AffineProcess | MarkovJump):
-        raise TypeError(f"process must be an affine diffusion or a MarkovJump; got {type(process).__name__}")
+    if not isinstance(process, AffineProcess | Langevin | MarkovJump):
+        raise TypeError(
+            f"process must be an affine diffusion, a Langevin process or a MarkovJump; got {type(process).__name__}"
+        )
+    if split not in ("hatano-sasa", "maes-netocny"):
+        raise ValueError(f"split must be 'hatano-sasa' or 'maes-netocny'; got {split!r}")
     t = first_time(process) if t is None else t
     check_batches(process, p, t=t)
+    if isinstance(process, Langevin) or split == "maes-netocny":
+        from infotherm.thermodynamics.excess_split import geometric_or_grid_split
+
+        return EntropyProductionSplit(*geometric_or_grid_split(process, p, t, split))
     if isinstance(process, MarkovJump):
         return EntropyProductionSplit(*jump_split(process, p, t))
     diffusion, matrix, offset = fields(process, p, t)
