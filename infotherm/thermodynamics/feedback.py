@@ -92,8 +92,8 @@ def trap_engine(
     Raises
     ------
     ValueError
-        For an unknown feedback or method, a singular prior, a temperature that is not positive, or a measurement that
-        tells nothing (there is no efficiency then).
+        For an unknown feedback or method, a singular prior, a temperature that is not positive, a measurement that
+        tells nothing (there is no efficiency then), or an exact one where the trap is to be narrowed to it.
     TypeError
         For a prior that is not Gaussian, or a measurement that is not linear-Gaussian.
 
@@ -122,6 +122,8 @@ def trap_engine(
     information = mutual_information(measurement.joint(prior), "x", "y")
     if validating(information.value) and bool((information.value == 0).any()):
         raise ValueError("measurement must tell something about x: without information there is no efficiency")
+    if feedback != "shift" and validating(information.value) and bool(information.value.isinf().any()):
+        raise ValueError("measurement must be noisy: what it tells exactly would need an infinitely stiff trap")
     if feedback == "shift":
         work = _shift_work(prior, measurement) * heat_unit
     else:

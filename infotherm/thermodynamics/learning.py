@@ -22,6 +22,7 @@ from infotherm.core.quadrature import integrate
 from infotherm.core.rounding import rounding_error
 from infotherm.distributions import Empirical, Gaussian
 from infotherm.information import entropy, mutual_information
+from infotherm.thermodynamics.feedback import renamed
 
 DRIVES = ("sudden", "linear")
 
@@ -57,8 +58,8 @@ class LearningCost:
 
     @property
     def efficiency(self) -> Estimate:
-        """Label information over cost, between zero and one."""
-        return self.label_information / self.cost
+        """Label information over cost, between zero and one (dimensionless)."""
+        return renamed(self.label_information / self.cost, "1")
 
 
 def hebbian_weight(

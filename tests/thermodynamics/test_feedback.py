@@ -147,6 +147,12 @@ def test_free_energy_and_temperature_enter_the_equality():
     assert found.value.item() == pytest.approx(1.0, rel=1e-14)
 
 
+def test_an_exact_measurement_only_shifts():
+    engine = trap_engine(PRIOR, LinearGaussianChannel(1.0, 0.0), "shift")
+    assert engine.information.value.item() == math.inf and engine.efficiency.value.item() == 0.0
+    assert engine.extracted_work.value.item() == pytest.approx(0.5, rel=1e-14)
+
+
 def test_gradient_of_the_work():
     noise = torch.tensor([[1.0]], dtype=F64, requires_grad=True)
     work = trap_engine(PRIOR, LinearGaussianChannel([[1.0]], noise), "shift").extracted_work
@@ -164,6 +170,7 @@ NOISY = LinearGaussianChannel(1.0, 1.0)
         (lambda: trap_engine(PRIOR, NOISY, method="guess"), ValueError, "got 'guess'"),
         (lambda: trap_engine(PRIOR, NOISY, temperature=0.0), ValueError, "temperature must be positive"),
         (lambda: trap_engine(PRIOR, LinearGaussianChannel(0.0, 1.0)), ValueError, "must tell something"),
+        (lambda: trap_engine(PRIOR, LinearGaussianChannel(1.0, 0.0)), ValueError, "must be noisy"),
         (lambda: trap_engine(Gaussian(0.0, 0.0), NOISY), ValueError, "without spread"),
         (lambda: trap_engine(Discrete([0.5, 0.5]), NOISY), TypeError, "prior must be Gaussian"),
         (lambda: trap_engine(PRIOR, DiscreteChannel([[1.0]])), TypeError, "measurement must be a LinearGaussian"),

@@ -82,6 +82,14 @@ def test_walls_by_their_own_closed_form():
     assert abs(found.value.item() - 1 / (120 * 2.0 * 9.0)) <= found.error.item() < 1e-12
 
 
+@pytest.mark.parametrize("stiffness", [1e2, 1e4, 1e5])
+def test_walls_far_from_the_mass(stiffness):
+    found = overdamped_friction(trap, [0.123, stiffness], lower=-10.0, upper=10.0)
+    exact = harmonic_friction(stiffness)
+    assert bool(((found.value - exact.value).abs() <= found.error + exact.error).all())
+    assert bool((found.error.diagonal() <= 1e-6 * exact.value.diagonal()).all())
+
+
 def test_batches_and_gradients():
     c = torch.tensor([[0.0, 1.0], [0.5, 2.0], [-0.2, 4.0]], dtype=F64, requires_grad=True)
     found = overdamped_friction(trap, c, lower=-9.0, upper=9.5)
@@ -175,6 +183,7 @@ def test_lags_too_short_are_noticed():
         (lambda: overdamped_friction(trap, [0.0, 1.0], lower=-1.0, upper=1.0, mobility=0.0), "mobility"),
         (lambda: overdamped_friction(lambda x, c: c[..., 0] / (x * 0), [1.0], lower=-1.0, upper=1.0), "finite between"),
         (lambda: overdamped_friction(well, [0.0, 800.0], lower=-1.5, upper=1.5), "barrier so high"),
+        (lambda: overdamped_friction(trap, [0.0, 1e12], lower=-9.0, upper=10.0), "too far from its mass"),
         (lambda: jump_friction(MarkovJump([[0.0, 1.0], [1.0, 0.0]]), [[1.0, 2.0, 3.0]]), "forces must have shape"),
         (lambda: friction_from_trajectories(torch.zeros(1, 50, 1), 0.1, 1.0), "at least 2 trajectories"),
         (lambda: friction_from_trajectories(torch.zeros(3, 50, 1), 0.1, 9.0), "longest_lag must be"),
