@@ -11,7 +11,7 @@ from torch import Tensor
 
 from infotherm.core.estimate import Estimate
 from infotherm.core.kinds import combined_method, negated, sum_kind
-from infotherm.core.propagation import UNNAMED, joined_stderr, shared_info, streams_of
+from infotherm.core.propagation import UNNAMED, joined_stderr, shared_info, size_product, streams_of
 from infotherm.core.quantiles import student_quantile
 from infotherm.core.rounding import rounding_error
 from infotherm.core.tensors import as_tensor
@@ -258,7 +258,9 @@ def _increasing(function: Callable[..., Tensor], *parts: Estimate) -> Estimate:
     value = function(*values)
 
     def reach(above: list[Tensor], below: list[Tensor]) -> Tensor:
-        return torch.maximum(function(*above) - value, value - function(*below)).nan_to_num(nan=math.inf)
+        return torch.maximum(function(*above) - value, value - function(*below)).nan_to_num(
+            nan=math.inf, posinf=math.inf
+        )
 
     error = reach(
         [v + p.error for v, p in zip(values, parts, strict=True)],
@@ -290,13 +292,14 @@ def _positive_product(first: Estimate, second: Estimate) -> Estimate:
     """The product of two numbers that cannot be negative: relative errors add, kinds combine as in a sum."""
     a, b = torch.broadcast_tensors(first.value.detach(), second.value.detach())
     value = a * b
-    mine, theirs = b * first.stderr, a * second.stderr
-    stderr = joined_stderr(mine, theirs, first, second) + first.stderr * second.stderr
-    error = b * first.error + a * second.error + first.error * second.error + rounding_error([value])
+    mine, theirs = size_product(b, first.stderr), size_product(a, second.stderr)
+    stderr = joined_stderr(mine, theirs, first, second) + size_product(first.stderr, second.stderr)
+    error = size_product(b, first.error) + size_product(a, second.error) + size_product(first.error, second.error)
+    error = error + rounding_error([value])
     return Estimate(
         value,
-        stderr=stderr.nan_to_num(nan=math.inf),
-        error=error.nan_to_num(nan=math.inf),
+        stderr=stderr.nan_to_num(nan=math.inf, posinf=math.inf),
+        error=error.nan_to_num(nan=math.inf, posinf=math.inf),
         kind=sum_kind(first.kind, second.kind),
         method=combined_method(first.method, second.method),
         units="1",
@@ -313,7 +316,9 @@ def _over_square(variance: Estimate, mean: Estimate) -> Estimate:
     inverse = size.pow(-2)
 
     def reach(room: Tensor) -> Tensor:
-        return torch.where(room > 0, (size - room).clamp(min=0).pow(-2) - inverse, 0.0).nan_to_num(nan=math.inf)
+        return torch.where(room > 0, (size - room).clamp(min=0).pow(-2) - inverse, 0.0).nan_to_num(
+            nan=math.inf, posinf=math.inf
+        )
 
     error = reach(mean.error) + rounding_error([inverse])
     two_sided = mean.kind in ("exact", "estimate")

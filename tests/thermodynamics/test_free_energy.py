@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import brentq, minimize
+from scipy.optimize import minimize, root_scalar
 from scipy.special import expit, log_expit
 
 from infotherm import decide
@@ -129,7 +129,7 @@ def second_implementation(forward, reverse):
     def equation(u):
         return expit(u - forward - shift).sum() - expit(shift - reverse - u).sum()
 
-    u = brentq(equation, -50, 50, xtol=1e-13)
+    u = root_scalar(equation, bracket=(-50.0, 50.0), xtol=1e-13).root
     a, b = expit(u - forward - shift), expit(shift - reverse - u)
     variance = (np.mean(a**2) / np.mean(a) ** 2 - 1) / n + (np.mean(b**2) / np.mean(b) ** 2 - 1) / m
     return u, math.sqrt(variance)

@@ -150,4 +150,5 @@ def test_bad_samples_are_named(function, samples, message):
 def test_gradients_flow_through_the_logarithm():
     work = normal(500).requires_grad_()
     log_exponential_average(work).value.backward()
+    assert work.grad is not None
     assert torch.allclose(-work.grad, torch.softmax(-work.detach(), 0), atol=1e-14)
