@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from infotherm.processes import AffineProcess, DiffusionProcess, Langevin, UnderdampedLangevin
-from infotherm.processes.integrators import BAOAB, EulerMaruyama, Exact, Integrator, Plan, State
+from infotherm.processes.integrators import BAOAB, EulerMaruyama, Exact, Integrator
+from infotherm.processes.plans import Plan, State
 
 Current = Callable[[Tensor], Tensor]
 

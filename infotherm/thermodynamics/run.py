@@ -14,7 +14,8 @@ from infotherm.core.tensors import Generator, as_tensor
 from infotherm.distributions import as_distribution
 from infotherm.distributions.base import Distribution
 from infotherm.processes import DiffusionProcess, Langevin, UnderdampedLangevin
-from infotherm.processes.integrators import Integrator, State, integrator_for
+from infotherm.processes.integrators import Integrator, integrator_for
+from infotherm.processes.plans import State
 from infotherm.processes.protocol import discontinuity
 from infotherm.thermodynamics.blocks import block_seeds, blocks
 from infotherm.thermodynamics.ledger import Current, Ledger, mechanics_of

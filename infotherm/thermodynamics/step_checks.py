@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from infotherm.processes import AffineProcess, DiffusionProcess, UnderdampedLangevin
-from infotherm.processes.integrators import Exact, Integrator, State
+from infotherm.processes.integrators import Exact, Integrator
+from infotherm.processes.plans import State
 from infotherm.thermodynamics.reweighting import weight_diagnostics
 
 _SUSPICION = 5.0  # standard errors between the mean of exp(-S) and 1: by chance in one of 1.7 million runs
