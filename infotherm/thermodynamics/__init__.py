@@ -3,6 +3,7 @@
 from infotherm.thermodynamics import jump_rules as jump_rules
 from infotherm.thermodynamics import langevin_rates as langevin_rates
 from infotherm.thermodynamics import langevin_totals as langevin_totals
+from infotherm.thermodynamics import underdamped_rules as underdamped_rules
 from infotherm.thermodynamics.bipartite import BipartiteRates, PartialRates, bipartite_rates, transfer_entropy_rate
 from infotherm.thermodynamics.counting import (
     CurrentStatistics,
@@ -22,6 +23,14 @@ from infotherm.thermodynamics.feedback import (
     trap_jarzynski,
 )
 from infotherm.thermodynamics.first_passage import FirstPassage, first_passage_time
+from infotherm.thermodynamics.fluctuation import detailed_fluctuation_theorem, integral_fluctuation_theorem
+from infotherm.thermodynamics.free_energy import (
+    crooks,
+    crooks_slope,
+    dissipated_work,
+    free_energy_upper_limit,
+    jarzynski,
+)
 from infotherm.thermodynamics.friction import (
     friction_from_trajectories,
     harmonic_friction,
@@ -45,12 +54,20 @@ from infotherm.thermodynamics.landauer import (
 )
 from infotherm.thermodynamics.learning import LearningCost, hebbian_weight
 from infotherm.thermodynamics.path_statistics import PathStatistics, path_statistics
+from infotherm.thermodynamics.precision import entropy_production_lower_bound
 from infotherm.thermodynamics.rates import EntropyProductionSplit, entropy_production_rate, excess_housekeeping
+from infotherm.thermodynamics.reweighting import (
+    WeightDiagnostics,
+    exponential_average,
+    log_exponential_average,
+    weight_diagnostics,
+)
 from infotherm.thermodynamics.simulation import simulate
 from infotherm.thermodynamics.slow_driving import Schedule, optimal_schedule, slow_excess_work, thermodynamic_length
 from infotherm.thermodynamics.step_extrapolation import extrapolated_mean, stationary_average
 from infotherm.thermodynamics.totals import entropy_production
 from infotherm.thermodynamics.trajectory import Trajectories
+from infotherm.thermodynamics.uncertainty import relative_variance, uncertainty_bound, uncertainty_ratio
 
 __all__ = [
     "BipartiteRates",
@@ -67,32 +84,44 @@ __all__ = [
     "PathStatistics",
     "Schedule",
     "Trajectories",
+    "WeightDiagnostics",
     "bipartite_rates",
     "continuous_demon",
+    "crooks",
+    "crooks_slope",
     "cumulant_generating_function",
     "current_statistics",
     "cycle_affinity",
+    "detailed_fluctuation_theorem",
+    "dissipated_work",
     "dynamical_activity",
     "dynamical_mobility",
     "entropy_counting",
     "entropy_production",
+    "entropy_production_lower_bound",
     "entropy_production_rate",
     "erasure_run",
     "excess_housekeeping",
+    "exponential_average",
     "extrapolated_mean",
     "first_passage_time",
+    "free_energy_upper_limit",
     "friction_from_trajectories",
     "gallavotti_cohen_residual",
     "generalised_jarzynski",
     "harmonic_friction",
     "hebbian_weight",
+    "integral_fluctuation_theorem",
+    "jarzynski",
     "jump_edges",
     "jump_friction",
     "landauer_cost",
+    "log_exponential_average",
     "optimal_schedule",
     "overdamped_friction",
     "path_statistics",
     "rate_function",
+    "relative_variance",
     "simulate",
     "simulate_jumps",
     "slow_excess_work",
@@ -104,4 +133,7 @@ __all__ = [
     "trap_cycles",
     "trap_engine",
     "trap_jarzynski",
+    "uncertainty_bound",
+    "uncertainty_ratio",
+    "weight_diagnostics",
 ]
