@@ -53,6 +53,11 @@ from infotherm.thermodynamics.landauer import (
     stored_bit_entropies,
 )
 from infotherm.thermodynamics.learning import LearningCost, hebbian_weight
+from infotherm.thermodynamics.neural_inference import entropy_production_from_network
+from infotherm.thermodynamics.path_divergence import (
+    entropy_production_from_segments,
+    entropy_production_from_sequences,
+)
 from infotherm.thermodynamics.path_statistics import PathStatistics, path_statistics
 from infotherm.thermodynamics.precision import entropy_production_lower_bound
 from infotherm.thermodynamics.rates import EntropyProductionSplit, entropy_production_rate, excess_housekeeping
@@ -67,7 +72,13 @@ from infotherm.thermodynamics.slow_driving import Schedule, optimal_schedule, sl
 from infotherm.thermodynamics.step_extrapolation import extrapolated_mean, stationary_average
 from infotherm.thermodynamics.totals import entropy_production
 from infotherm.thermodynamics.trajectory import Trajectories
+from infotherm.thermodynamics.tur_inference import entropy_production_from_currents
 from infotherm.thermodynamics.uncertainty import relative_variance, uncertainty_bound, uncertainty_ratio
+from infotherm.thermodynamics.waiting_times import (
+    entropy_production_from_transitions,
+    visible_entropy_production_rate,
+    visible_transitions,
+)
 
 __all__ = [
     "BipartiteRates",
@@ -99,6 +110,11 @@ __all__ = [
     "entropy_counting",
     "entropy_production",
     "entropy_production_lower_bound",
+    "entropy_production_from_currents",
+    "entropy_production_from_network",
+    "entropy_production_from_segments",
+    "entropy_production_from_sequences",
+    "entropy_production_from_transitions",
     "entropy_production_rate",
     "erasure_run",
     "excess_housekeeping",
@@ -136,4 +152,6 @@ __all__ = [
     "uncertainty_bound",
     "uncertainty_ratio",
     "weight_diagnostics",
+    "visible_entropy_production_rate",
+    "visible_transitions",
 ]
