@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from infotherm.core.estimate import Estimate
+from infotherm.core.propagation import product_units
 from infotherm.core.rounding import rounding_error
 from infotherm.core.sample_means import number_of_samples
 from infotherm.core.tensors import Generator
@@ -19,6 +20,7 @@ from infotherm.thermodynamics.ledger import Current
 from infotherm.thermodynamics.reweighting import exponential_average
 from infotherm.thermodynamics.run import Progress, planned_run
 from infotherm.thermodynamics.step_checks import warn_of_coarse_step
+from infotherm.thermodynamics.trajectory import units_of
 
 if TYPE_CHECKING:
     import xarray
@@ -113,7 +115,7 @@ def path_statistics(
     >>> ou = it.processes.OrnsteinUhlenbeck(1.0, 2**0.5)
     >>> found = path_statistics(ou, it.Gaussian(1.0, 1.0), 1.0, 50_000, 10, generator=0)
     >>> found.means["entropy_production"]
-    0.431 +- 0.004 nat  estimate  monte-carlo(n=50000)
+    0.4357 +- 0.0041 nat  estimate  monte-carlo(n=50000)
     """
     if not isinstance(process, DiffusionProcess):
         raise TypeError(f"process must be a diffusion; got {type(process).__name__}")
@@ -140,8 +142,11 @@ def path_statistics(
         warn_of_coarse_step(entropy, run.step, run.integrator.name)
     return PathStatistics(
         n_paths=n_paths,
-        means={name: m.mean_estimate(run.stream) for name, m in moments.items()},
-        variances={name: m.variance_estimate(run.stream) for name, m in moments.items()},
+        means={name: m.mean_estimate(run.stream, units_of(name)) for name, m in moments.items()},
+        variances={
+            name: m.variance_estimate(run.stream, product_units(units_of(name), units_of(name)))
+            for name, m in moments.items()
+        },
         histograms={name: (m.edges, m.counts) for name, m in moments.items()},
         exponential=exponential,
         missing=run.missing,
@@ -179,17 +184,17 @@ class _Moments:
         self.mean += d * b / total
         self.n = total
 
-    def mean_estimate(self, stream: str) -> Estimate:
-        return self._estimate(self.mean, math.sqrt(self.m2 / (self.n - 1) / self.n), abs(self.mean), stream)
+    def mean_estimate(self, stream: str, units: str) -> Estimate:
+        return self._estimate(self.mean, math.sqrt(self.m2 / (self.n - 1) / self.n), stream, units)
 
-    def variance_estimate(self, stream: str) -> Estimate:
+    def variance_estimate(self, stream: str, units: str) -> Estimate:
         variance = self.m2 / (self.n - 1)
         spread = max(self.m4 / self.n - (self.n - 3) / (self.n - 1) * variance**2, 0.0)
-        return self._estimate(variance, math.sqrt(spread / self.n), variance, stream)
+        return self._estimate(variance, math.sqrt(spread / self.n), stream, units)
 
-    def _estimate(self, value: float, stderr: float, size: float, stream: str) -> Estimate:
-        error = rounding_error([torch.tensor(size, dtype=torch.float64)])
+    def _estimate(self, value: float, stderr: float, stream: str, units: str) -> Estimate:
+        error = rounding_error([torch.tensor(abs(value), dtype=torch.float64)])
         return Estimate(
-            value, stderr=stderr, error=error, kind="estimate", method="monte-carlo", units="1", streams=(stream,),
+            value, stderr=stderr, error=error, kind="estimate", method="monte-carlo", units=units, streams=(stream,),
             info={"n": self.n},
         )  # fmt: skip

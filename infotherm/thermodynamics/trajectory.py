@@ -134,8 +134,7 @@ class Trajectories:
         ValueError
             When the entry is not there, or not finite for some path.
         """
-        units = _LONG_NAMES.get(name, ("", "1"))[1]
-        return from_samples(self.entry(name), streams=self.streams, units=units)
+        return from_samples(self.entry(name), streams=self.streams, units=units_of(name))
 
     def to_dataset(self) -> xarray.Dataset:
         """The ledger as a labelled Dataset: dimension `path`, and `time` and `coordinate` where states were kept."""
@@ -161,6 +160,11 @@ class Trajectories:
         attrs |= {key: entry for key, entry in self.info.items() if isinstance(entry, str | int | float)}
         attrs |= {f"missing_{name}": reason for name, reason in self.missing.items()}
         return xarray.Dataset(columns, coords=coords, attrs=attrs)
+
+
+def units_of(name: str) -> str:
+    """The units of an entry of the ledger, "1" for a current."""
+    return _LONG_NAMES.get(name, ("", "1"))[1]
 
 
 def _numpy(x: Tensor) -> Any:
