@@ -1,8 +1,8 @@
 """The two splits of the entropy production rate of diffusions into excess and housekeeping parts.
 
 Hatano and Sasa: the steady state of the frozen process divides the thermodynamic force,
-F - s = (s_ss - s) + (F - s_ss). Maes and Netocny: of all gradients grad psi the one nearest to the force in the metric of
-p D is the excess part, div(p D grad psi) = div(p nu), so that the housekeeping current p (nu - D grad psi) moves nothing.
+F - s = (s_ss - s) + (F - s_ss). Maes and Netocny: of all gradients grad psi the one nearest to the force in the metric
+of p D is the excess part, div(p D grad psi) = div(p nu), so that the current p (nu - D grad psi) kept up moves nothing.
 The gradient s_ss - s is another candidate: housekeeping of Maes and Netocny is never above that of Hatano and Sasa, and
 its excess part never below.
 """
