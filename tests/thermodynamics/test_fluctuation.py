@@ -49,6 +49,18 @@ def test_the_integral_theorem_is_refused_beyond_reach():
     assert decide(found, 1.0, "==", tolerance=0.01).outcome == "undecided"
 
 
+@pytest.mark.parametrize(("mean", "kind"), [(0.2, "estimate"), (0.8, "unknown")])
+def test_a_rotating_trap_has_an_infinite_variance_above_one_half(mean, kind):
+    """Short paths at distance r: S is Gaussian with mean X ~ r^2 (exponential) and variance 2 X, <e^-2S> = <e^2X>."""
+    generator = torch.Generator().manual_seed(0)
+    x = -mean * torch.rand(10_000, generator=generator, dtype=F64).log()
+    s = x + (2 * x).sqrt() * torch.randn(10_000, generator=generator, dtype=F64)
+    found = integral_fluctuation_theorem(s)
+    assert found.kind == kind
+    assert (found.info["pareto_k"] > 0.5) == (kind == "unknown")
+    assert abs(detailed_fluctuation_theorem(s).value - 1) < 0.15  # bounded test functions have no such trouble
+
+
 def test_intervals_of_the_integral_theorem_cover():
     """400 seeds at 95 %: fewer than 0.95 - 4 sqrt(0.95 0.05 / 400) = 0.906 has a probability of 1e-4."""
     covered, trusted = covers(integral_fluctuation_theorem(gaussian(0.5, 1000, 400)), 1.0)
