@@ -269,6 +269,8 @@ def arguments(function: Callable[..., Any], name: str) -> int:
     TypeError
         When it needs another number.
     """
+    if isinstance(function, torch.nn.Module):
+        function = function.forward  # a module's own signature takes anything
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):

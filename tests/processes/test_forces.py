@@ -102,6 +102,12 @@ def test_the_dtype_of_the_states_is_kept():
     assert process.drift([[0.5]], 0.5).tolist() == [[0.5 - 1.5]]
 
 
+def test_a_network_may_be_a_force():
+    layer = torch.nn.Linear(2, 2, dtype=F64)
+    process, x = Langevin(force=layer, sigma=1.0), states(3, 2)
+    assert torch.allclose(process.drift(x, 0.0), layer(x)) and process.is_static
+
+
 def test_a_constant_potential_has_no_force():
     process = Langevin(potential=lambda x: torch.zeros(x.shape[:-1]), sigma=1.0)
     assert process.drift([1.0, 2.0], 0.0).tolist() == [0.0, 0.0]
