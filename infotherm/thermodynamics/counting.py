@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from infotherm.core.estimate import Estimate
-from infotherm.core.gradients import first_order
 from infotherm.core.rounding import rounding_error
 from infotherm.core.tensors import as_tensor, require_finite, validating
 from infotherm.processes import MarkovChain, MarkovJump
@@ -62,7 +61,7 @@ def cumulant_generating_function(process: Process, counting: Any, q: Any) -> Est
     process = _accepted(process, "cumulant_generating_function")
     q = require_finite(as_tensor(q, "q", dtype=torch.float64, device=process.device), "q")
     root = tilted(process, edge_weights(process, counting, "counting"), q)
-    value, error = first_order(root.value), root.error
+    value, error = root.value, root.error
     if isinstance(process, MarkovChain):
         room = value.detach() - error
         error = torch.where(room > 0, error / room.clamp(min=torch.finfo(error.dtype).tiny), torch.inf)

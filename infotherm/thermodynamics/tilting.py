@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from infotherm.core.gradients import first_order
 from infotherm.core.tensors import validating
 from infotherm.processes import MarkovChain, MarkovJump
 from infotherm.processes.stationary import eliminated, reachable
@@ -84,8 +85,9 @@ def perron_root(logarithms: Tensor, diagonal: Tensor, sizes: Tensor) -> PerronRo
             place = place + step - step.amax(-1, keepdim=True)
         balanced = torch.exp(fixed + place[..., None, :] - place[..., :, None])
         law = eliminated(balanced)
-    entries = torch.exp(logarithms + (place[..., None, :] - place[..., :, None]))
-    rows = entries.sum(-1) + diagonal
+    # the eigenvectors are held fixed: right for one derivative, and refused for a second
+    entries = torch.exp(first_order(logarithms) + (place[..., None, :] - place[..., :, None]))
+    rows = entries.sum(-1) + first_order(diagonal)
     value = (law * rows).sum(-1)
     with torch.no_grad():
         count = 4.0 + diagonal.shape[-1]
@@ -114,7 +116,7 @@ def tilted(process: MarkovJump | MarkovChain, counting: Tensor, q: Tensor) -> Pe
     exponent = q * counting.to(torch.float64)
     used = rates > 0
     if validating(exponent):
-        largest = float(torch.where(used, exponent, 0.0).abs().amax())
+        largest = float(torch.where(used, exponent.detach(), 0.0).abs().amax())
         if largest > LARGEST_TILT:
             raise ValueError(f"q times counting must stay below {LARGEST_TILT:g}; got {largest:.6g}")
     terms = torch.where(used, torch.where(used, rates, 1.0).log() + exponent, -torch.inf)
