@@ -1,6 +1,7 @@
 """Trained log ratios: exact divergences of Gaussian steps, currents outdone, honest limits, seeds, bad input."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -86,8 +87,9 @@ def test_bad_input():
         call(paths, 0.0)
     with pytest.raises(ValueError, match="64 windows in each of the parts"):
         call(paths[:, :6], 0.1)
+    wrong: Any = "seed"
     with pytest.raises(TypeError, match="generator must be"):
-        call(paths, 0.1, generator="seed")
+        call(paths, 0.1, generator=wrong)
     paths[3, 4, 0] = math.inf
     with pytest.raises(ValueError, match=r"trajectories must be finite; got inf at index \[3, 4, 0\]"):
         call(paths, 0.1)

@@ -113,7 +113,8 @@ def test_bad_sequences():
         call(states[None])
     with pytest.raises(ValueError, match="64 windows in each of the parts"):
         call(states[:, :100])
-    for length in (1, 2.0, True):
+    bad: list = [1, 2.0, True]
+    for length in bad:
         with pytest.raises(ValueError, match="length must be an integer of at least 2"):
             call(states, length=length)
     with pytest.raises(ValueError, match="length must be shorter"):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from infotherm.thermodynamics.tur_inference import entropy_production_from_currents
+from infotherm.thermodynamics.tur_inference import _tangent, entropy_production_from_currents
 from tests.thermodynamics.recorded_examples import (
     EQUILIBRIUM,
     F64,
@@ -50,6 +50,23 @@ def test_it_finds_the_bound_of_gaussian_steps(name, step):
     assert -4 * found.stderr - 8 / (30_000 * step) < found.value - truth < 4 * found.stderr
     twice = found.info["at_twice_the_step"]
     assert -5 * twice.stderr < twice.value - population_bound(*model, 2 * step) < 4 * twice.stderr
+
+
+def test_tangents_lie_below_the_bound_and_touch_it():
+    """Wherever the tangent is taken, its mean over a sample is at most 2 m artanh m of that sample."""
+    generator = torch.Generator().manual_seed(0)
+    for shift in (0.1, 0.5, 2.0):
+        current = shift + torch.randn(500, dtype=F64, generator=generator)
+        mean, square = float(current.mean()), float(current.square().mean())
+        root = mean / math.sqrt(square)
+        bound = 2 * root * math.atanh(root)
+        assert float(_tangent(current, mean, square).mean()) == pytest.approx(bound, rel=1e-10)
+        for factor in (0.3, 0.9, 0.99, 1.01, 1.1):
+            touching = float(_tangent(current, factor * mean, square).mean())
+            assert touching < bound
+            # of second order beside the point where it touches
+            assert bound - touching < 8 * (factor - 1) ** 2 * bound / (1 - min(1, factor * root) ** 2 + 0.01) ** 2
+    assert _tangent(torch.ones(3), 0.0, 1.0).tolist() == [0.0, 0.0, 0.0]
 
 
 def test_references_of_steps():

@@ -105,7 +105,8 @@ def test_one_way_windows_are_infinitely_irreversible():
     assert visible_entropy_production_rate(MarkovJump(rates), [(0, 1)]).value == math.inf
     with pytest.raises(ValueError, match="process must not be a batch"):
         visible_entropy_production_rate(MarkovJump(torch.ones(2, 3, 3)), [(0, 1)])
-    for links in ([(0, 0)], [(0, 9)], [], [(0, 1), (1, 0)], [0, 1], [(-1, 0)]):
+    bad: list = [[(0, 0)], [(0, 9)], [], [(0, 1), (1, 0)], [0, 1], [(-1, 0)]]
+    for links in bad:
         with pytest.raises(ValueError, match="links must be"):
             visible_entropy_production_rate(MarkovJump(rates), links)
 
