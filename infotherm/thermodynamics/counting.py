@@ -49,7 +49,7 @@ def cumulant_generating_function(process: Process, counting: Any, q: Any) -> Est
 
     References
     ----------
-    Lebowitz and Spohn, J. Stat. Phys. 95 (1999) 333, sec. 4; Touchette, Phys. Rep. 478 (2009) 1, sec. 4.3.
+    Lebowitz and Spohn, J. Stat. Phys. 95 (1999) 333; Touchette, Phys. Rep. 478 (2009) 1, sec. 4.3.
 
     Examples
     --------
@@ -202,7 +202,7 @@ def gallavotti_cohen_residual(process: Process, q: Any, counting: Any = None, af
 
     References
     ----------
-    Lebowitz and Spohn, J. Stat. Phys. 95 (1999) 333, eq. 2.21.
+    Lebowitz and Spohn, J. Stat. Phys. 95 (1999) 333.
 
     Examples
     --------
@@ -236,7 +236,7 @@ def rate_function(process: Process, counting: Any, current: Any) -> Estimate:
 
     References
     ----------
-    Touchette, Phys. Rep. 478 (2009) 1, eq. 31 (Gaertner-Ellis).
+    Touchette, Phys. Rep. 478 (2009) 1 (Gaertner-Ellis theorem).
 
     Examples
     --------

@@ -69,8 +69,8 @@ def jump_edges(process: MarkovJump | MarkovChain, p: Any = None, t: Any = None) 
 
     References
     ----------
-    Schnakenberg, Rev. Mod. Phys. 48 (1976) 571, eqs. 7.4-7.6; Van Vu and Saito, Phys. Rev. X 13 (2023) 011013, eqs. 15
-    and 29 (mobility, activity).
+    Schnakenberg, Rev. Mod. Phys. 48 (1976) 571, sec. VII; Van Vu and Saito, Phys. Rev. X 13 (2023) 011013 (mobility,
+    activity).
 
     Examples
     --------
@@ -137,7 +137,7 @@ def dynamical_mobility(process: MarkovJump, p0: Any, duration: Any, *, start: An
 
     References
     ----------
-    Van Vu and Saito, Phys. Rev. X 13 (2023) 011013, eqs. 15 and 26.
+    Van Vu and Saito, Phys. Rev. X 13 (2023) 011013.
     """
     p0, begin, end = _setting(process, p0, duration, start)
     return _integral(process, p0, begin, end, lambda edges: edges.mobility)
@@ -187,7 +187,7 @@ def cycle_affinity(process: MarkovJump | MarkovChain, cycle: Sequence[int], t: A
 
     References
     ----------
-    Schnakenberg, Rev. Mod. Phys. 48 (1976) 571, eq. 9.9.
+    Schnakenberg, Rev. Mod. Phys. 48 (1976) 571, sec. IX.
 
     Examples
     --------

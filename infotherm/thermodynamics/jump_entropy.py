@@ -44,7 +44,7 @@ def chain_rate(matrix: Tensor, pmf: Tensor) -> Estimate:
 
     References
     ----------
-    Gaspard, J. Stat. Phys. 117 (2004) 599, eqs. 17-21.
+    Gaspard, J. Stat. Phys. 117 (2004) 599.
     """
     forward = pmf[..., :, None] * matrix
     backward = forward.sum(-2)[..., None, :] * matrix.mT

@@ -34,7 +34,7 @@ def jump_split(process: MarkovJump, p: Distribution, t: Any) -> tuple[Estimate, 
 
     References
     ----------
-    Esposito and Van den Broeck, Phys. Rev. Lett. 104 (2010) 090601, eqs. 8-9.
+    Esposito and Van den Broeck, Phys. Rev. Lett. 104 (2010) 090601.
     """
     if not isinstance(p, Discrete):
         raise TypeError(f"p must be a Discrete law of the states of the process; got {type(p).__name__}")
