@@ -55,4 +55,4 @@ def on_nodes(values: Array, coarse: Array, fine: Array, period: float | None) ->
     if period is None:
         return make_interp_spline(coarse, values, k=7)(fine)
     closed = np.append(coarse, coarse[0] + period)
-    return make_interp_spline(closed, np.append(values, values[0]), k=7, bc_type="periodic")(fine)
+    return make_interp_spline(closed, np.concatenate([values, values[:1]]), k=7, bc_type="periodic")(fine)
