@@ -16,14 +16,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from infotherm.processes.base import AffineProcess, DiffusionProcess
-from infotherm.processes.plans import Plan, State, checked, exact_plan, kicked, middles_of, planned, varies
+from infotherm.processes.plans import Drift, Plan, State, checked, exact_plan, kicked, middles_of, planned, varies
 from infotherm.processes.underdamped import UnderdampedLangevin
+
+Formula = Callable[[Drift, Tensor, Tensor, Any, Tensor, Tensor], Tensor]
 
 
 class Integrator(ABC):
@@ -68,11 +72,37 @@ class Integrator(ABC):
     def step(self, state: State, noise: Tensor) -> State:
         """The state one step later, from standard normal noise (..., M)."""
 
+    def compiled(self, state: State) -> State:
+        """The state with a plan whose drift, and the whole step where that is one formula, go through torch.compile.
+
+        Nothing is compiled before the first call; what a compiler raises, it raises there.
+        """
+        plan = state.plan
+        fused = None
+        if self.formula is not None and plan.noises is not None and isinstance(plan.noises[0], float):
+            formula, drift = self.formula, plan.drift
+            fused = torch.compile(
+                lambda x, noise, drive, h, scale: formula(drift, x, noise, drive, h, scale), dynamic=False
+            )
+        return replace(state, plan=replace(plan, drift=torch.compile(plan.drift, dynamic=False), fused=fused))
+
+    formula: Formula | None = None
+    """The step as one formula of (drift, x, noise, drive, h, scale), for the compiler."""
+
     def noise_size(self, process: DiffusionProcess, dim: int) -> int:
         """How many normal numbers M a step needs for each state."""
         if process.isotropic or not process.additive:
             return dim if process.isotropic else _columns(process, dim)
         return process.diffusion(_first(process)).shape[-1]
+
+
+def _euler(drift: Drift, x: Tensor, noise: Tensor, drive: Any, h: Tensor, scale: Tensor) -> Tensor:
+    return x + h * drift(x, drive) + scale * noise
+
+
+def _heun(drift: Drift, x: Tensor, noise: Tensor, drive: Any, h: Tensor, scale: Tensor) -> Tensor:
+    first, noisy = drift(x, drive), x + scale * noise
+    return noisy + 0.5 * h * (first + drift(noisy + h * first, drive))
 
 
 class EulerMaruyama(Integrator):
@@ -82,6 +112,7 @@ class EulerMaruyama(Integrator):
     """
 
     name = "euler-maruyama"
+    formula = staticmethod(_euler)
     weak_order, strong_order, stationary_order = 1.0, 1.0, 1.0
 
     def init(self, process: DiffusionProcess, x: Any, times: Any) -> State:
@@ -90,6 +121,8 @@ class EulerMaruyama(Integrator):
 
     def step(self, state: State, noise: Tensor) -> State:
         x, k, plan = state.x, state.index, state.plan
+        if plan.fused is not None:
+            return State(_fused(plan, x, noise, k), k + 1, plan)
         drift = state.carried if state.carried is not None and not plan.driven else plan.drift(x, plan.drives[k])
         moved = torch.add(x, drift, alpha=plan.lengths[k])
         return State(kicked(moved, noise, plan, k, x), k + 1, plan)
@@ -105,6 +138,7 @@ class StochasticHeun(Integrator):
     """
 
     name = "stochastic-heun"
+    formula = staticmethod(_heun)
     weak_order, strong_order, stationary_order = 2.0, 1.0, 2.0
 
     def init(self, process: DiffusionProcess, x: Any, times: Any) -> State:
@@ -114,6 +148,8 @@ class StochasticHeun(Integrator):
 
     def step(self, state: State, noise: Tensor) -> State:
         x, k, plan = state.x, state.index, state.plan
+        if plan.fused is not None:
+            return State(_fused(plan, x, noise, k), k + 1, plan)
         h = plan.lengths[k]
         first = plan.drift(x, plan.drives[k])
         noisy = kicked(x, noise, plan, k, x)
@@ -246,6 +282,13 @@ def integrator_for(process: DiffusionProcess, method: str = "auto") -> Integrato
     if method not in INTEGRATORS:
         raise ValueError(f"method must be 'auto' or one of {', '.join(INTEGRATORS)}; got {method!r}")
     return INTEGRATORS[method]()
+
+
+def _fused(plan: Plan, x: Tensor, noise: Tensor, k: int) -> Tensor:
+    """A compiled step; numbers go in as tensors, since each new number would be compiled anew."""
+    assert plan.fused is not None and plan.noises is not None
+    drive = torch.tensor(plan.drives[k]) if isinstance(plan.drives[k], float) else plan.drives[k]
+    return plan.fused(x, noise, drive, torch.tensor(plan.lengths[k]), torch.tensor(plan.noises[k]))
 
 
 def _needs_additive(process: DiffusionProcess, name: str) -> None:

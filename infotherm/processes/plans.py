@@ -34,6 +34,8 @@ class Plan:
     """sigma times the root of the step: numbers, or matrices (D, M); None where it depends on the state."""
     driven: bool
     """Whether the drift changes from step to step."""
+    fused: Callable[..., Tensor] | None = None
+    """A compiled step (x, noise, drive, h, scale) -> x', None where steps are put together from their parts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,16 @@ from torch import Tensor
 from infotherm.processes import AffineProcess, DiffusionProcess, Langevin, UnderdampedLangevin
 from infotherm.processes.integrators import BAOAB, EulerMaruyama, Exact, Integrator
 from infotherm.processes.plans import Plan, State
+from infotherm.thermodynamics.path_ratios import (
+    EulerRatio,
+    ExactRatio,
+    HeatRatio,
+    PathRatio,
+    StratonovichRatio,
+    along,
+    applied,
+    trapezoid,
+)
 
 Current = Callable[[Tensor], Tensor]
 
@@ -50,19 +60,17 @@ class Ledger:
     ) -> None:
         self._mechanics = mechanics
         self._currents, self._target = currents, target
-        self._start = first.x
         zero = torch.zeros(first.x.shape[:-1], dtype=first.x.dtype, device=first.x.device)
-        self._work, self._medium, self._ratio = zero, zero, zero
+        self._work, self._medium = zero, zero
         self._flows = {name: zero for name in currents}
         self._passage = None
         if target is not None:
             self._passage = torch.where(target(first.x), float(first.plan.times[0]), torch.inf).to(zero)
-        self._kernel = mechanics.kernel_ratio(integrator, first.plan)
+        self._steps = mechanics.path_ratio(integrator, first)
         # what a step must do for the ledger is known beforehand: often nothing
-        inexact = not isinstance(integrator, Exact | BAOAB) and self._kernel is not None
         sums = mechanics.force_in is not None or mechanics.medium_in is not None
-        self._moves = bool(currents) or sums or inexact
-        self._idle = not (self._moves or mechanics.driven or self._kernel is not None or target is not None)
+        self._moves = bool(currents) or sums or (self._steps is not None and self._steps.needs_change)
+        self._idle = not (self._moves or mechanics.driven or self._steps is not None or target is not None)
         self._energy = mechanics.energy_before(first.x)
         if mechanics.driven:
             self._work = mechanics.energy_change(first.x, first.plan, 0)
@@ -75,18 +83,17 @@ class Ledger:
         x, moved = before.x, after.x
         change = moved - x if self._moves else moved  # where nothing is added up along it, it is not looked at
         if mechanics.force_in is not None:
-            self._work = self._work + _trapezoid(mechanics.force_in, x, moved, change, plan, k)
+            self._work = self._work + trapezoid(mechanics.force_in, x, moved, change, plan, k)
             if mechanics.curl is not None:
                 self._work = self._work + mechanics.curl(change, plan, k)
         if mechanics.medium_in is not None:
-            self._medium = self._medium + _trapezoid(mechanics.medium_in, x, moved, change, plan, k)
+            self._medium = self._medium + trapezoid(mechanics.medium_in, x, moved, change, plan, k)
         if mechanics.driven:
             self._work = self._work + mechanics.energy_change(moved, plan, k + 1)
-        if self._kernel is not None:
-            ratio, after = self._kernel(before, after, change)
-            self._ratio = self._ratio + ratio
+        if self._steps is not None:
+            after = self._steps.add(before, after, change)
         for name, current in self._currents.items():
-            self._flows[name] = self._flows[name] + _along(current(0.5 * (x + moved)), change)
+            self._flows[name] = self._flows[name] + along(current(0.5 * (x + moved)), change)
         if self._target is not None and self._passage is not None:
             reached = self._target(moved) & torch.isinf(self._passage)
             self._passage = torch.where(reached, float(plan.times[k + 1]), self._passage)
@@ -96,12 +103,16 @@ class Ledger:
         """The entries, with the boundary terms of the energy; `kernel` is the log ratio of the steps alone."""
         mechanics = self._mechanics
         heat = self._work - (mechanics.energy_after(last.x) - self._energy)
+        steps = None if self._steps is None else self._steps.total(last)
         if mechanics.temperature is not None:
             medium = heat / mechanics.temperature
+        elif mechanics.medium_in is not None:
+            medium = self._medium
         else:
-            medium = self._ratio if mechanics.medium_in is None else self._medium
+            assert steps is not None
+            medium = steps
         entries = {"work": self._work, "heat": heat, "medium_entropy": medium}
-        entries["kernel"] = medium if self._kernel is None else self._ratio
+        entries["kernel"] = medium if steps is None else steps
         if self._passage is not None:
             entries["first_passage"] = self._passage
         return entries | {f"current {name}": flow for name, flow in self._flows.items()}
@@ -145,11 +156,8 @@ class Mechanics:
         """The energy after the drive has ended."""
         return 0.0
 
-    def kernel_ratio(self, integrator: Integrator, plan: Plan) -> Any:
-        """A function (before, after, change) -> (log ratio of the step and its reversal, state after), or None.
-
-        None where the sum of the ratios is the medium's entropy itself.
-        """
+    def path_ratio(self, integrator: Integrator, first: State) -> PathRatio | None:
+        """What adds up the log ratios of the steps; None where their sum is the medium's entropy itself."""
         raise NotImplementedError
 
 
@@ -187,7 +195,7 @@ class AffineMechanics(Mechanics):
 
     def _force(self, x: Tensor, plan: Plan, k: int) -> Tensor:
         matrix, offset = self._forces_of(plan, x)[k]
-        return _times(x, matrix) + offset
+        return applied(matrix, x) + offset
 
     def _forces_of(self, plan: Plan, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         if not self._forces:
@@ -209,12 +217,12 @@ class AffineMechanics(Mechanics):
         )
         turning = matrix - matrix.mT
         curved = turning.mT @ diffusion @ turning
-        return h / 12 * (_along(_times(change, curved), change) + h * (diffusion * curved).sum())
+        return h / 12 * (along(applied(curved, change), change) + h * (diffusion * curved).sum())
 
     def energy_change(self, x: Tensor, plan: Plan, k: int) -> Tensor:
         square, slope, constant = self._changes_of(plan, x)[k]
-        change = _along(x, slope) + constant
-        return change if square is None else change + _along(x, _times(x, square))
+        change = along(x, slope) + constant
+        return change if square is None else change + along(x, applied(square, x))
 
     def _changes_of(self, plan: Plan, x: Tensor) -> list[tuple[Tensor | None, Tensor, float]]:
         """Changes of the energy x^T A x + b^T x + c at all edges: None for A where the stiffness stays."""
@@ -235,12 +243,12 @@ class AffineMechanics(Mechanics):
     def energy_after(self, x: Tensor) -> Tensor | float:
         return self.process.energy(x, self._ends[1]) if self.has_energy else 0.0
 
-    def kernel_ratio(self, integrator: Integrator, plan: Plan) -> Any:
+    def path_ratio(self, integrator: Integrator, first: State) -> PathRatio | None:
         if isinstance(integrator, Exact):
-            return None if self._static else _exact_ratio
+            return None if self._static else ExactRatio(first)
         if isinstance(integrator, EulerMaruyama):
-            return _euler_ratio
-        return _stratonovich_ratio(self._force)
+            return EulerRatio(first)
+        return StratonovichRatio(first, self._force)
 
 
 class LangevinMechanics(Mechanics):
@@ -272,10 +280,10 @@ class LangevinMechanics(Mechanics):
     def energy_after(self, x: Tensor) -> Tensor | float:
         return self.process.energy_at(x, self._controls[1].to(x)) if self.has_energy else 0.0
 
-    def kernel_ratio(self, integrator: Integrator, plan: Plan) -> Any:
+    def path_ratio(self, integrator: Integrator, first: State) -> PathRatio | None:
         if isinstance(integrator, EulerMaruyama) and self.process.additive:
-            return _euler_ratio
-        return None if self.medium_in is not None else _stratonovich_ratio(self._thermodynamic_force)
+            return EulerRatio(first)
+        return None if self.medium_in is not None else StratonovichRatio(first, self._thermodynamic_force)
 
 
 class UnderdampedMechanics(Mechanics):
@@ -305,65 +313,9 @@ class UnderdampedMechanics(Mechanics):
     def energy_after(self, x: Tensor) -> Tensor | float:
         return self.process.energy_at(x, self._controls[1].to(x))
 
-    def kernel_ratio(self, integrator: Integrator, plan: Plan) -> Any:
+    def path_ratio(self, integrator: Integrator, first: State) -> PathRatio | None:
         assert isinstance(integrator, BAOAB)
-        return lambda before, after, change: (after.carried[1], after)
-
-
-def _trapezoid(field: Any, x: Tensor, moved: Tensor, change: Tensor, plan: Plan, k: int) -> Tensor:
-    return 0.5 * _along(field(x, plan, k) + field(moved, plan, k), change)
-
-
-def _along(field: Tensor, change: Tensor) -> Tensor:
-    """The scalar product over coordinates; sums over an axis of length one are slow."""
-    product = field * change
-    return product[..., 0] if product.shape[-1] == 1 else product.sum(-1)
-
-
-def _times(x: Tensor, matrix: Tensor) -> Tensor:
-    """The matrix applied to each state; small products are slow as such."""
-    return matrix[0, 0] * x if x.shape[-1] == 1 else x @ matrix.mT
-
-
-def _exact_ratio(before: State, after: State, change: Tensor) -> tuple[Tensor, State]:
-    """log N(x'; m(x), C) - log N(x; m(x'), C) for an exact step with mean m and covariance C."""
-    plan, k = before.plan, before.index
-    assert plan.noises is not None
-    ahead = after.x - plan.drift(before.x, plan.drives[k])
-    back = before.x - plan.drift(after.x, plan.drives[k])
-    scale = plan.noises[k]
-    if isinstance(scale, float):
-        return _along(back - ahead, back + ahead) / (2 * scale**2), after
-    return 0.5 * _along(_times(back - ahead, torch.cholesky_inverse(scale)), back + ahead), after
-
-
-def _euler_ratio(before: State, after: State, change: Tensor) -> tuple[Tensor, State]:
-    """The same for an Euler step with additive noise, which is Gaussian with mean x + b h and covariance 2 D h.
-
-    With multiplicative noise the ratio of Euler steps does not tend to that of the process, however small the step.
-    """
-    plan, k = before.plan, before.index
-    h = plan.lengths[k]
-    own = before.carried if before.carried is not None and not plan.driven else plan.drift(before.x, plan.drives[k])
-    other = plan.drift(after.x, plan.drives[k])
-    scale = plan.noises[k] if plan.noises is not None else None
-    # ((change + b' h)^2 - (change - b h)^2) / (2 s^2) as a product, which does not cancel
-    summed, total = own + other, torch.add(2 * change, other - own, alpha=h)
-    if isinstance(scale, float):
-        ratio = _along(summed, total) * (h / (2 * scale**2))
-    else:
-        assert scale is not None
-        inverse = torch.linalg.pinv(scale @ scale.mT, hermitian=True)
-        ratio = _along(summed @ inverse, total) * (h / 2)
-    return ratio, after if plan.driven else State(after.x, after.index, plan, other)
-
-
-def _stratonovich_ratio(force: Any) -> Any:
-    """The log path ratio of the process itself along the steps, where those have no density in closed form."""
-    return lambda before, after, change: (
-        _trapezoid(force, before.x, after.x, change, before.plan, before.index),
-        after,
-    )
+        return HeatRatio(first)
 
 
 def _control_change(

@@ -77,14 +77,15 @@ class Run:
             width = self.integrator.noise_size(self.process, x.shape[-1])
             normal = torch.empty(count, width, dtype=self.dtype, device=device)
             states = [x] if 0 in kept else []
-            for k in range(len(self.times) - 1):
-                state = ledger.record(state, self.integrator.step(state, noise.fill(normal)))
-                if k + 1 in kept:
-                    states.append(state.x)
-                if k % 64 == 63:
-                    refuse_lost_paths(state, self.integrator)
-            refuse_lost_paths(state, self.integrator)
-            entries = self._with_ends(ledger.close(state), x, state.x)
+            with torch.no_grad():
+                for k in range(len(self.times) - 1):
+                    state = ledger.record(state, self.integrator.step(state, noise.fill(normal)))
+                    if k + 1 in kept:
+                        states.append(state.x)
+                    if k % 64 == 63:
+                        refuse_lost_paths(state, self.integrator)
+                refuse_lost_paths(state, self.integrator)
+                entries = self._with_ends(ledger.close(state), x, state.x)
             done += count
             if self.progress:
                 self.progress(done, self.n_paths)
@@ -94,9 +95,7 @@ class Run:
         """The first state of a block; all blocks share one plan."""
         if self._plan is None:
             state = self.integrator.init(self.process, x, self.times)
-            if self.compiled:
-                object.__setattr__(state.plan, "drift", _compiled(state.plan.drift, x, state.plan.drives[0]))
-            self._plan = state
+            self._plan = _compiled(self.integrator, state) if self.compiled else state
         return State(x, 0, self._plan.plan, self._plan.carried)
 
     def _with_ends(self, entries: Entries, first: Tensor, last: Tensor) -> Entries:
@@ -240,14 +239,15 @@ def _law_at_end(
     return None
 
 
-def _compiled(drift: Any, x: Tensor, drive: Any) -> Any:
-    """The drift through torch.compile, tried once; as it was, with a warning, where there is no compiler."""
-    fast = torch.compile(drift, dynamic=False)
+def _compiled(integrator: Integrator, state: State) -> State:
+    """The state with compiled steps, tried once; as it was, with a warning, where there is no compiler."""
+    fast = integrator.compiled(state)
+    noise = torch.zeros(len(state.x), integrator.noise_size(state.plan.process, state.x.shape[-1])).to(state.x)
     try:
         with torch.no_grad():
-            fast(x, drive)
+            integrator.step(fast, noise)
     except Exception as problem:  # whatever the compiler's chain of tools raises
         first = str(problem).strip().partition("\n")[0]
-        warnings.warn(f"the drift is not compiled ({first}): going on without", RuntimeWarning, stacklevel=4)
-        return drift
+        warnings.warn(f"the steps are not compiled ({first}): going on without", RuntimeWarning, stacklevel=4)
+        return state
     return fast
