@@ -126,10 +126,10 @@ def evolve(process: DiffusionProcess, p0: Any, times: Any, *, tolerance: float |
     if p0.dim == 2:
         from infotherm.processes.plane import evolve_plane
 
-        found = evolve_plane(process, p0, grid_times, tolerance)
-        if not found.converged:
-            _warn(found, tolerance)
-        return found
+        in_plane = evolve_plane(process, p0, grid_times, tolerance)
+        if not in_plane.converged:
+            _warn(in_plane, tolerance)
+        return in_plane
     spread = _spread_in_time(process, p0, grid_times)
     if spread is not None:
         return _in_two_parts(process, p0, grid_times, spread, tolerance)

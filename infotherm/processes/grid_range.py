@@ -50,7 +50,8 @@ def line_grid(process: DiffusionProcess, p0: Distribution, times: Array, interva
         width = upper - lower
         if not (low or high):
             reached = np.flatnonzero(highest > _NOTHING * top)
-            lower, upper = grid.nodes[max(reached[0] - 4, 0)], grid.nodes[min(reached[-1] + 4, grid.count - 1)]
+            lower = float(grid.nodes[max(reached[0] - 4, 0)])
+            upper = float(grid.nodes[min(reached[-1] + 4, grid.count - 1)])
             return _resolving(_with_node(LineGrid.between(lower, upper, intervals), p0), p0)
         lower, upper = lower - 0.25 * width * low, upper + 0.25 * width * high
         if width > 1e5 * start:
@@ -74,7 +75,7 @@ def _first_range(process: DiffusionProcess, p0: Distribution, times: Array) -> t
     looked = np.linspace(low, high, 4001)[1:-1]
     seen = density(p0, looked)
     filled = np.flatnonzero(seen > 1e-15 * seen.max())
-    low, high = looked[max(filled[0] - 1, 0)], looked[min(filled[-1] + 1, len(looked) - 1)]
+    low, high = float(looked[max(filled[0] - 1, 0)]), float(looked[min(filled[-1] + 1, len(looked) - 1)])
     return low - 0.01 * (high - low), high + 0.01 * (high - low)
 
 

@@ -67,6 +67,7 @@ from infotherm.thermodynamics.reweighting import (
     log_exponential_average,
     weight_diagnostics,
 )
+from infotherm.thermodynamics.ring_counting import ring_cumulant_generating_function
 from infotherm.thermodynamics.simulation import simulate
 from infotherm.thermodynamics.slow_driving import Schedule, optimal_schedule, slow_excess_work, thermodynamic_length
 from infotherm.thermodynamics.step_extrapolation import extrapolated_mean, stationary_average
@@ -138,6 +139,7 @@ __all__ = [
     "path_statistics",
     "rate_function",
     "relative_variance",
+    "ring_cumulant_generating_function",
     "simulate",
     "simulate_jumps",
     "slow_excess_work",

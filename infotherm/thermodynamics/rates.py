@@ -63,7 +63,8 @@ def entropy_production_rate(
     t
         Time, a number or a tensor whose shape broadcasts against the batch of p; the process's first time unless given.
     method
-        "closed-form" (Gaussian p, jump processes), "quadrature" (D = 1) or "monte-carlo".
+        "closed-form" (Gaussian p, jump processes), "quadrature" (D = 1; a Langevin process also with D = 2 and p on a
+        grid) or "monte-carlo". Langevin processes: E[(F - s)^T D (F - s)] with F = D^-1 (b - div D) and the score s.
     **options
         tolerance (quadrature), n_samples and generator (Monte Carlo).
 

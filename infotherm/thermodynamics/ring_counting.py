@@ -84,7 +84,8 @@ def _largest(process: Langevin, t: Any, period: float, q: float, modes: int) -> 
     difference = (index[:, None] - index[None, :]) % (4 * modes)
     drift_modes, diffusion_modes = (np.fft.fft(f.numpy())[difference] / (4 * modes) for f in (drift, diffusion))
     slope = 2j * math.pi / period * index[:, None] - q
-    values, left, right = eig(-slope * drift_modes + slope**2 * diffusion_modes, left=True)
+    found: Any = eig(-slope * drift_modes + slope**2 * diffusion_modes, left=True)
+    values, left, right = found
     top = int(values.real.argmax())
     # first-order perturbation: the norm of what is rounded over the angle of the two eigenvectors
     condition = 1 / abs(np.vdot(left[:, top], right[:, top]))

@@ -77,7 +77,8 @@ def entropy_production(
         "closed-form" (the balance, for Gaussians with a static gradient force; jumps at constant rates, chains),
         "quadrature" (Gaussian: integral of the rate; jumps: the balance for driven rates, or with route="rate" the
         integral of the rate; other laws up to D = 2: the balance by quadrature, or with route="rate" the integral of
-        the rate, D = 1) or "monte-carlo" (the balance over pairs of end points).
+        the rate, D = 1; a Langevin process with D <= 2 on a grid, by either route) or "monte-carlo" (the balance over
+        pairs of end points).
     start
         Time at which the law is p0; the process's first time unless given.
     times
