@@ -9,6 +9,8 @@ import torch
 
 from infotherm.estimators import NeighbourKL
 from infotherm.thermodynamics.path_divergence import (
+    _reversed,
+    _segments,
     entropy_production_from_segments,
     entropy_production_from_sequences,
     judge_counts,
@@ -156,6 +158,16 @@ def test_a_seam_of_the_period_costs_nothing():
     assert wrapped.value.item() == pytest.approx(found.value.item(), rel=1e-6)
     scaled = entropy_production_from_segments(1e3 * paths, 0.6, periodic=2e3 * math.pi)
     assert 2 * scaled.value.item() == pytest.approx(found.value.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("period", [math.inf, 3.0])
+def test_reversed_segments_are_those_of_the_reversed_path(period):
+    path = torch.randn(1, 30, 2, dtype=F64, generator=torch.Generator().manual_seed(0)).cumsum(1).remainder(3.0)
+    periods = torch.tensor([period, math.inf], dtype=F64)
+    for length in (2, 3, 5):
+        back = [z.flip(0) for z in _segments(path.flip(1), length, periods)]
+        for found, expected in zip(_reversed(_segments(path, length, periods)), back, strict=True):
+            assert torch.allclose(found, expected, atol=1e-12)
 
 
 def test_longer_segments():
