@@ -182,7 +182,7 @@ def history_rate(process, step, length):
 def test_sampled_history_converges_to_the_rate():
     process = OrnsteinUhlenbeck([[1.0, -0.5], [-1.5, 2.0]], [[1.0, 0.0], [0.0, 1.4]])
     rate = transfer_entropy_rate(process, (1, 1)).value.item()
-    coarse, middle, fine = (history_rate(process, h, round(6 / h)) for h in (0.12, 0.06, 0.03))
+    coarse, middle, fine = (history_rate(process, h, round(5 / h)) for h in (0.16, 0.08, 0.04))
     assert abs(coarse - rate) > abs(middle - rate) > abs(fine - rate)
     # Richardson twice: errors go as h and h^2
     once = [2 * middle - coarse, 2 * fine - middle]

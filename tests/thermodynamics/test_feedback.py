@@ -67,6 +67,17 @@ def test_cycles_agree_with_the_closed_form(feedback, noise):
     assert sampled.efficiency.stderr < 0.02
 
 
+def test_the_standard_error_of_the_efficiency_is_that_of_a_ratio():
+    # 100 repetitions know a spread to 7 %: 30 % is more than four of them
+    runs = [
+        trap_engine(PRIOR, LinearGaussianChannel(1.0, 1.0), "shift", method="monte-carlo", n_samples=2000, generator=s)
+        for s in range(100)
+    ]
+    found = torch.stack([run.efficiency.value for run in runs]).std()
+    stated = torch.stack([run.efficiency.stderr for run in runs]).mean()
+    assert 0.7 < (found / stated).item() < 1.3
+
+
 def random_case(seed, dim, outputs):
     g = torch.Generator().manual_seed(seed)
     root = torch.eye(dim, dtype=F64) + 0.5 * torch.randn(dim, dim, generator=g, dtype=F64)
@@ -130,8 +141,8 @@ def test_equality_with_information_and_its_variance():
 def test_infinite_variance_is_refused():
     sharp = LinearGaussianChannel(1.0, 0.25)
     assert trap_jarzynski(PRIOR, sharp).info["relative_variance"].value.item() == math.inf
-    for seed in range(5):
-        cycles = trap_cycles(PRIOR, sharp, "shift", n_samples=100_000, generator=seed)
+    for seed in range(3):
+        cycles = trap_cycles(PRIOR, sharp, "shift", n_samples=50_000, generator=seed)
         found = generalised_jarzynski(-cycles.extracted_work, cycles.information)
         assert found.kind == "unknown" and found.info["reason"]
     # with the posterior as the trap there is no spread at all

@@ -85,7 +85,7 @@ def test_the_split_by_another_quadrature():
     assert abs(rest.value.item()) <= rest.error.item()
 
 
-def erasure(duration, n_paths=2000, seed=1, barrier=4.0):
+def erasure(duration, n_paths=1500, seed=1, barrier=4.0):
     """A double well whose barrier is lowered, which is tilted, raised again and tilted back, from equilibrium."""
     times = [0.0, 0.3 * duration, 0.6 * duration, 0.8 * duration, duration]
     controls = [[barrier, 0.0], [0.3, 0.0], [0.3, 4.0], [barrier, 4.0], [barrier, 0.0]]
@@ -148,10 +148,10 @@ def test_frequencies_of_bits():
 def test_intervals_of_bit_entropies_cover():
     # 100 intervals at 95 %: fewer than 85 cover once in 2e4
     g = torch.Generator().manual_seed(3)
-    for p in (0.5, 0.3, 0.02):
+    for p in (0.5, 0.02):
         covered = 0
         for _ in range(100):
-            final = torch.where(torch.rand(300, generator=g, dtype=F64) < p, -1.0, 1.0)
+            final = torch.where(torch.rand(200, generator=g, dtype=F64) < p, -1.0, 1.0)
             low, high = erasure_run(run_of(torch.ones(300), final)).logical_change.interval(0.95)
             covered += int(low <= binary(p) <= high)
         assert covered >= 85, p

@@ -16,7 +16,7 @@ from infotherm.thermodynamics.learning import hebbian_weight
 from infotherm.thermodynamics.simulation import simulate
 
 F64 = torch.float64
-quick = settings(max_examples=12)
+quick = settings(max_examples=8)
 SIGMAS = 4.5  # false alarms: 7e-6 for each comparison
 
 

@@ -98,7 +98,7 @@ def test_the_schedule_has_constant_speed_and_the_least_excess_work():
         return overdamped_friction(well, c, lower=-2.4, upper=2.4)
 
     corners = torch.tensor([[0.5, 0.0], [2.0, 0.0], [2.0, 1.0]], dtype=F64)
-    schedule = optimal_schedule(friction, corners, 11, rtol=1e-8)
+    schedule = optimal_schedule(friction, corners, 6, rtol=1e-7)
     lengths = [
         thermodynamic_length(friction, torch.stack([a, b]), rtol=1e-8).value.item()
         for a, b in [(corners[0], corners[1]), (corners[1], corners[2])]
@@ -108,7 +108,7 @@ def test_the_schedule_has_constant_speed_and_the_least_excess_work():
     before = schedule.positions < 0.5
     assert schedule.times[before].max() <= lengths[0] / sum(lengths) <= schedule.times[~before].min()
     spans = []
-    for k in range(10):
+    for k in range(5):
         if bool(before[k]) == bool(before[k + 1]):
             span = schedule.parameters[k : k + 2]
             spans.append(thermodynamic_length(friction, span, rtol=1e-8).value.item())
