@@ -35,7 +35,7 @@ def test_a_trap_against_its_closed_form():
     expected = it.thermodynamics.entropy_production(OU, start, 1.0).value.item()
     assert abs(found.produced[0, -1].item() - expected) <= found.produced[1, -1].item()
     entropies = [it.entropy(OU.marginal(start, t)).value.item() for t in (0.0, 0.3, 1.0)]
-    assert bool(((found.entropy[0] - torch.tensor(entropies)).abs() <= found.entropy[1]).all())
+    assert bool(((found.entropy[0] - torch.tensor(entropies, dtype=F64)).abs() <= found.entropy[1]).all())
     assert torch.equal(TRAP.marginal(start, 0.3).log_prob([[1.0]]), marginal(TRAP, start, 0.3).log_prob([[1.0]]))
 
 
