@@ -83,7 +83,7 @@ class MarkovJump(Process):
         self._name = "rates" if reservoirs is None else "reservoirs"
         given = rates if reservoirs is None else reservoirs
         self.driven = _is_function(given)
-        self.horizon = horizon if horizon is not None else getattr(given, "horizon", None)
+        self.horizon = horizon
         if self.horizon is not None and not self.horizon > 0:
             raise ValueError(f"horizon must be > 0; got {self.horizon}")
         self._function: Callable[[Tensor], Tensor] | None = None
@@ -97,7 +97,7 @@ class MarkovJump(Process):
         self.dtype, self.device = first.dtype, first.device
         self.reservoirs, self.states = first.shape[-3], first.shape[-1]
         self.batch_shape = first.shape[:-3]
-        points = getattr(given, "times", ()) if breakpoints is None else breakpoints
+        points = () if breakpoints is None else breakpoints
         self.breakpoints = as_tensor(points, "breakpoints", dtype=torch.float64).flatten().sort().values
         self.temperature = _temperature(temperature, self.reservoirs, first)
         self._energies: Callable[[Tensor], Tensor] | None = None

@@ -31,9 +31,10 @@ def function_of_time(f: Callable[[Any], Any], axes: int, name: str) -> Callable[
     probe = torch.arange(3, dtype=torch.float64) * 2.0**-20
     each = torch.stack([_stacked(f(t), name) for t in probe])
     try:
-        together = _stacked(f(probe), name)
+        together = _of_times(f(probe), probe, axes, name)
         vectorised = together.shape == each.shape and torch.allclose(together.to(each), each, equal_nan=True)
-        vectorised = vectorised and _stacked(f(probe.reshape(3, 1)), name).shape == (3, 1, *each.shape[1:])
+        column = probe.reshape(3, 1)
+        vectorised = vectorised and _of_times(f(column), column, axes, name).shape == (3, 1, *each.shape[1:])
     except (TypeError, ValueError, RuntimeError, IndexError):
         vectorised = False
 
@@ -41,7 +42,7 @@ def function_of_time(f: Callable[[Any], Any], axes: int, name: str) -> Callable[
         if t.ndim == 0:
             return _stacked(f(t), name)
         if vectorised:
-            found = _stacked(f(t), name)
+            found = _of_times(f(t), t, axes, name)
             if found.shape[: t.ndim] != t.shape or found.ndim != t.ndim + axes:
                 raise ValueError(
                     f"{name} must return {tuple(t.shape)} + {axes} axes for times of shape {tuple(t.shape)}; got shape "
@@ -53,6 +54,16 @@ def function_of_time(f: Callable[[Any], Any], axes: int, name: str) -> Callable[
         return torch.stack([_stacked(f(s), name) for s in t.flatten()]).reshape(*t.shape, *first.shape)
 
     return at
+
+
+def _of_times(x: Any, t: Tensor, axes: int, name: str) -> Tensor:
+    """What a function returned for the times t: an array, or lists nested `axes` deep of numbers and arrays like t."""
+    if axes == 0:
+        return as_tensor(x, name).to(torch.float64).expand(t.shape)
+    if not isinstance(x, Sequence):
+        return as_tensor(x, name)
+    rows = [_of_times(entry, t, axes - 1, name) for entry in x]
+    return torch.stack(rows, -axes)
 
 
 def _stacked(x: Any, name: str) -> Tensor:

@@ -13,7 +13,7 @@ TIMES = torch.tensor([[0.0, 0.5, 1.0], [1.5, 2.0, 2.5]], dtype=F64)
 FORMS = [
     lambda t: [[0.0, math.sin(t)], [2.0, 0.0]],
     lambda t: torch.stack([torch.stack([0 * t, torch.sin(t)], -1), torch.stack([2 + 0 * t, 0 * t], -1)], -2),
-    lambda t: [[0.0 * t, torch.sin(t)], [2.0 + 0 * t, 0.0 * t]],  # many times behind the states: not the form asked for
+    lambda t: [[0.0 * t, torch.sin(t)], [2.0 + 0 * t, 0.0 * t]],  # entries like t
     lambda t: [[0.0, torch.sin(torch.as_tensor(t))], [2.0, 0.0]],
     lambda t: torch.tensor([[0.0, math.sin(float(t))], [2.0, 0.0]], dtype=F64),
 ]
@@ -26,6 +26,21 @@ def test_one_time_or_many(form):
     assert found.shape == (2, 3, 2, 2)
     assert torch.allclose(found[..., 0, 1], torch.sin(TIMES)) and bool((found[..., 1, 0] == 2).all())
     assert at(torch.tensor(0.5, dtype=F64)).shape == (2, 2)
+
+
+def test_lists_of_arrays_take_all_times_in_one_call():
+    calls = []
+
+    def form(t):
+        calls.append(t)
+        return [[0.0, torch.sin(t)], [2.0, 0.0]]
+
+    at = function_of_time(form, 2, "rates")
+    calls.clear()
+    found = at(TIMES)
+    assert (
+        len(calls) == 1 and torch.allclose(found[..., 0, 1], torch.sin(TIMES)) and bool((found[..., 1, 0] == 2).all())
+    )
 
 
 def test_a_function_that_ignores_time_is_constant():
