@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from infotherm.core.tensors import as_tensor
 from infotherm.distributions import as_distribution
 from infotherm.information.fits import GaussianFit
 
@@ -112,6 +113,96 @@ def plot_conformance(reports: Sequence[Report], *, ax: Axes | None = None) -> Ax
     ax.set_xlim(-0.6, len(reports) - 0.4)
     ax.set_ylim(len(laws) - 0.4, -0.6)
     ax.set_title(", ".join(f"{count} {status}" for status, count in counts.items() if count), fontsize=9)
+    return ax
+
+
+def plot_orders(
+    errors: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    orders: Mapping[str, float],
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """Errors of schemes against their step, with lines of the order that each is said to have.
+
+    Parameters
+    ----------
+    errors
+        (steps, errors) by name of the scheme, all positive.
+    orders
+        The order of each, by the same names: a dotted line of that slope through the point of the smallest step.
+    ax
+        Where to draw; new axes by default.
+
+    Raises
+    ------
+    ValueError
+        When a scheme has no order, or steps and errors differ in number.
+
+    Examples
+    --------
+    >>> plot_orders({"euler": ([0.1, 0.05], [0.2, 0.1])}, {"euler": 1}).get_xscale()
+    'log'
+    """
+    ax = _axes(ax)
+    for name, (steps, found) in errors.items():
+        if name not in orders:
+            raise ValueError(f"orders must name every scheme; {name!r} is missing")
+        if len(steps) != len(found):
+            raise ValueError(f"errors of {name!r} must have one error a step; got {len(found)} for {len(steps)} steps")
+        (line,) = ax.plot(steps, found, "o-", label=f"{name} (order {orders[name]:g})")
+        last = min(range(len(steps)), key=lambda i: steps[i])
+        guide = [found[last] * (h / steps[last]) ** orders[name] for h in steps]
+        ax.plot(steps, guide, ":", color=line.get_color())
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("step")
+    ax.set_ylabel("error")
+    ax.legend(fontsize=7)
+    return ax
+
+
+def plot_fluctuation_theorem(entropy: Any, *, bins: int = 40, ax: Axes | None = None) -> Axes:
+    """ln p(s) / p(-s) of sampled entropy production against s, with the line of slope one of the detailed theorem.
+
+    Parameters
+    ----------
+    entropy
+        Samples of the entropy production in nats, shape (n,), or paths that have `.entropy_production`.
+    bins
+        How many bins of equal width on the positive side; those with fewer than five samples on either side of zero
+        are left out.
+    ax
+        Where to draw; new axes by default. Bars are two standard errors of the counts.
+
+    Raises
+    ------
+    ValueError
+        For samples of another shape, or when no bin has enough samples on both sides.
+
+    Examples
+    --------
+    >>> g = torch.Generator().manual_seed(0)
+    >>> s = 1 + 2**0.5 * torch.randn(10_000, generator=g, dtype=torch.float64)
+    >>> plot_fluctuation_theorem(s).get_xlabel()
+    'entropy production s (nat)'
+    """
+    s = as_tensor(getattr(entropy, "entropy_production", entropy), "entropy").detach().to("cpu", torch.float64)
+    if s.ndim != 1:
+        raise ValueError(f"entropy must have shape (n,); got {tuple(s.shape)}")
+    ax = _axes(ax)
+    edges = torch.linspace(0.0, float(s.abs().max()), bins + 1, dtype=torch.float64)
+    up, down = (torch.histogram(part, edges).hist for part in (s[s > 0], -s[s < 0]))
+    kept = (up >= 5) & (down >= 5)
+    if not bool(kept.any()):
+        raise ValueError("entropy must have values of both signs: no bin has five samples on both sides of zero")
+    middle, up, down = (0.5 * (edges[1:] + edges[:-1]))[kept], up[kept], down[kept]
+    spread = 2 * (1 / up + 1 / down).sqrt()
+    ax.errorbar(middle.tolist(), (up / down).log().tolist(), spread.tolist(), fmt="o", ms=3, label="samples")
+    reach = [0.0, float(middle[-1])]
+    ax.plot(reach, reach, color="0.4", label="detailed fluctuation theorem")
+    ax.set_xlabel("entropy production s (nat)")
+    ax.set_ylabel("ln p(s) / p(-s)")
+    ax.legend(fontsize=7)
     return ax
 
 

@@ -5,7 +5,7 @@ import torch
 
 from infotherm.distributions import Gaussian, GaussianMixture
 from infotherm.information import forward_kl_fit, reverse_kl_fit
-from infotherm.plots import plot_gaussian_fits
+from infotherm.plots import plot_fluctuation_theorem, plot_gaussian_fits, plot_orders
 
 LAW = GaussianMixture([0.5, 0.5], [-3.0, 3.0], 1.0)
 
@@ -23,3 +23,34 @@ def test_only_scalar_laws_are_drawn():
     law = Gaussian([0.0, 0.0], torch.eye(2, dtype=torch.float64))
     with pytest.raises(ValueError, match="scalar"):
         plot_gaussian_fits(law, forward_kl_fit(law))
+
+
+def test_orders_are_drawn_as_guides_through_the_finest_point():
+    steps = [0.2, 0.1, 0.05]
+    ax = plot_orders(
+        {"first": (steps, [0.5, 0.2, 0.1]), "second": (steps, [0.04, 0.01, 0.0025])}, dict(first=1, second=2)
+    )
+    drawn, guide, _, second = ax.get_lines()
+    assert guide.get_ydata()[-1] == drawn.get_ydata()[-1] and guide.get_ydata()[0] == pytest.approx(0.4)
+    assert list(second.get_ydata()) == pytest.approx([0.04, 0.01, 0.0025])
+    with pytest.raises(ValueError, match="'first' is missing"):
+        plot_orders({"first": (steps, steps)}, {})
+    with pytest.raises(ValueError, match="one error a step"):
+        plot_orders({"first": (steps, [1.0])}, {"first": 1})
+
+
+def test_the_fluctuation_theorem_is_a_line_that_its_samples_follow():
+    generator = torch.Generator().manual_seed(0)
+    s = 1 + 2**0.5 * torch.randn(100_000, generator=generator, dtype=torch.float64)
+    container = plot_fluctuation_theorem(s, bins=20).containers[0]
+    (points, _, (bars,)) = container.lines
+    middle, logs = points.get_data()
+    spreads = [abs(end[1] - start[1]) / 2 for start, end in bars.get_segments()]
+    # bars are two standard errors: four of them leave room for the width of the bins
+    assert len(middle) > 5 and all(
+        abs(log - m) < 2 * half + 0.05 for m, log, half in zip(middle, logs, spreads, strict=True)
+    )
+    with pytest.raises(ValueError, match="both signs"):
+        plot_fluctuation_theorem(s.abs())
+    with pytest.raises(ValueError, match=r"shape \(n,\)"):
+        plot_fluctuation_theorem(s[:, None])
