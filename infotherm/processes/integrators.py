@@ -235,7 +235,7 @@ class BAOAB(Integrator):
             kept = torch.exp(-process.friction.to(x) * h / mass)
             lost = -torch.expm1(-2 * process.friction.to(x) * h / mass)
             noises.append((kept, (lost * temperature / mass).sqrt()))
-        plan = Plan(process, times, lengths, drives, process.total_force_at, noises, varies(drives))
+        plan = Plan(process, times, lengths, drives, process.total_force_at, noises, varies(process, drives))
         return State(x, 0, plan, (None, None))
 
     def step(self, state: State, noise: Tensor) -> State:

@@ -14,6 +14,7 @@ from infotherm.channels.gaussian import LinearGaussianChannel
 from infotherm.core.linalg import psd_factor
 from infotherm.core.tensors import as_tensor
 from infotherm.processes.base import AffineProcess, DiffusionProcess, identity_like
+from infotherm.processes.forces import ForcedProcess
 from infotherm.processes.langevin import Langevin
 from infotherm.processes.underdamped import UnderdampedLangevin
 
@@ -78,7 +79,7 @@ def planned(process: DiffusionProcess, x: Any, times: Any) -> tuple[Tensor, Plan
     if process.additive:
         scale = process.diffusion(middles) * times.diff().sqrt()[(..., *[None] * (0 if process.isotropic else 2))]
         noises = scale.tolist() if process.isotropic else list(scale.to(x))
-    return x, Plan(process, times, lengths, drives, drift, noises, varies(drives))
+    return x, Plan(process, times, lengths, drives, drift, noises, varies(process, drives))
 
 
 def _frozen_drift(process: DiffusionProcess, x: Tensor, middles: Tensor) -> tuple[list[Any], Drift]:
@@ -168,8 +169,10 @@ def middles_of(times: Tensor) -> Tensor:
     return 0.5 * (times[:-1] + times[1:])
 
 
-def varies(drives: list[Any]) -> bool:
-    """Whether a list of frozen drives is not the same all along."""
+def varies(process: DiffusionProcess, drives: list[Any]) -> bool:
+    """Whether frozen drives change the drift from step to step; a control that no force looks at does not."""
+    if isinstance(process, ForcedProcess) and process.control_free:
+        return False
     stacked = [
         torch.as_tensor(d) if not isinstance(d, tuple) else torch.cat([torch.as_tensor(e).flatten() for e in d])
         for d in drives

@@ -48,6 +48,11 @@ class Ledger:
         Functions of the states with values (..., D); each gives the sum of j((x + x') / 2) . (x' - x).
     target
         A function of the states with truth values (...): the time of the first node in it is kept.
+
+    Attributes
+    ----------
+    idle
+        Whether the steps add nothing: the ends of the paths are all that counts.
     """
 
     def __init__(
@@ -70,14 +75,14 @@ class Ledger:
         # what a step must do for the ledger is known beforehand: often nothing
         sums = mechanics.force_in is not None or mechanics.medium_in is not None
         self._moves = bool(currents) or sums or (self._steps is not None and self._steps.needs_change)
-        self._idle = not (self._moves or mechanics.driven or self._steps is not None or target is not None)
+        self.idle = not (self._moves or mechanics.driven or self._steps is not None or target is not None)
         self._energy = mechanics.energy_before(first.x)
         if mechanics.driven:
             self._work = mechanics.energy_change(first.x, first.plan, 0)
 
     def record(self, before: State, after: State) -> State:
         """Enter one step; returns the state after it, with what was worked out on the way."""
-        if self._idle:
+        if self.idle:
             return after
         mechanics, plan, k = self._mechanics, before.plan, before.index
         x, moved = before.x, after.x
@@ -123,6 +128,8 @@ class Mechanics:
 
     Attributes
     ----------
+    process
+        The process.
     has_energy, driven
         Whether states have an energy, and whether it changes in time.
     temperature
@@ -134,6 +141,7 @@ class Mechanics:
         The work that a step does between its ends where the force circulates: a function (change, plan, k).
     """
 
+    process: DiffusionProcess
     has_energy: bool
     driven: bool
     temperature: float | None
@@ -160,6 +168,10 @@ class Mechanics:
         """What adds up the log ratios of the steps; None where their sum is the medium's entropy itself."""
         raise NotImplementedError
 
+    def renewed(self) -> Mechanics:
+        """The same for a run with other steps: what was worked out for one plan is forgotten."""
+        return self
+
 
 def mechanics_of(process: DiffusionProcess, dim: int, start: float, end: float) -> Mechanics:
     """The mechanics of a process for states of `dim` coordinates.
@@ -181,8 +193,11 @@ def mechanics_of(process: DiffusionProcess, dim: int, start: float, end: float) 
 class AffineMechanics(Mechanics):
     """An affine diffusion, D^-1 b = F x + f, in units of the temperature."""
 
+    process: AffineProcess
+
     def __init__(self, process: AffineProcess, dim: int, start: float, end: float) -> None:
         self.process, self._ends = process, (start, end)
+        self._dim = dim
         static = process.static_force(dim)
         self.has_energy = static is not None or process.has_energy(dim)
         self.driven = self.has_energy and static is None
@@ -192,6 +207,9 @@ class AffineMechanics(Mechanics):
         self._changes: list[tuple[Tensor | None, Tensor, float]] = []
         if not self.has_energy:
             self.force_in, self.curl = self._force, self._circulation
+
+    def renewed(self) -> Mechanics:
+        return AffineMechanics(self.process, self._dim, *self._ends)
 
     def _force(self, x: Tensor, plan: Plan, k: int) -> Tensor:
         matrix, offset = self._forces_of(plan, x)[k]
@@ -254,6 +272,8 @@ class AffineMechanics(Mechanics):
 class LangevinMechanics(Mechanics):
     """Overdamped Langevin dynamics with a potential, a further force, or both."""
 
+    process: Langevin
+
     def __init__(self, process: Langevin, dim: int, start: float, end: float) -> None:
         self.process = process
         self._controls = _end_controls(process, start, end)
@@ -288,6 +308,8 @@ class LangevinMechanics(Mechanics):
 
 class UnderdampedMechanics(Mechanics):
     """Underdamped Langevin dynamics: the heat goes through the friction, and the velocities are odd."""
+
+    process: UnderdampedLangevin
 
     def __init__(self, process: UnderdampedLangevin, dim: int, start: float, end: float) -> None:
         self.process = process

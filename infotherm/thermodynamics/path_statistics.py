@@ -38,7 +38,8 @@ class PathStatistics:
     n_paths
         How many paths were counted.
     means, variances
-        Estimates by name of the entry, with standard errors (of the variance from the fourth moment).
+        Estimates by name of the entry, with standard errors (of the variance from the fourth moment); the means state
+        the error of the step too, the variances do not.
     histograms
         (edges, counts) by name; the first and last bin also hold what lies beyond.
     exponential
@@ -142,7 +143,10 @@ def path_statistics(
         warn_of_coarse_step(entropy, run.step, run.integrator.name)
     return PathStatistics(
         n_paths=n_paths,
-        means={name: m.mean_estimate(run.stream, units_of(name)) for name, m in moments.items()},
+        means={
+            name: m.mean_estimate(run.stream, units_of(name), run.step_errors.get(name, 0.0))
+            for name, m in moments.items()
+        },
         variances={
             name: m.variance_estimate(run.stream, product_units(units_of(name), units_of(name)))
             for name, m in moments.items()
@@ -184,16 +188,16 @@ class _Moments:
         self.mean += d * b / total
         self.n = total
 
-    def mean_estimate(self, stream: str, units: str) -> Estimate:
-        return self._estimate(self.mean, math.sqrt(self.m2 / (self.n - 1) / self.n), stream, units)
+    def mean_estimate(self, stream: str, units: str, step_error: float) -> Estimate:
+        return self._estimate(self.mean, math.sqrt(self.m2 / (self.n - 1) / self.n), stream, units, step_error)
 
     def variance_estimate(self, stream: str, units: str) -> Estimate:
         variance = self.m2 / (self.n - 1)
         spread = max(self.m4 / self.n - (self.n - 3) / (self.n - 1) * variance**2, 0.0)
         return self._estimate(variance, math.sqrt(spread / self.n), stream, units)
 
-    def _estimate(self, value: float, stderr: float, stream: str, units: str) -> Estimate:
-        error = rounding_error([torch.tensor(abs(value), dtype=torch.float64)])
+    def _estimate(self, value: float, stderr: float, stream: str, units: str, error: float = 0.0) -> Estimate:
+        error = error + float(rounding_error([torch.tensor(value, dtype=torch.float64)]))
         return Estimate(
             value, stderr=stderr, error=error, kind="estimate", method="monte-carlo", units=units, streams=(stream,),
             info={"n": self.n},

@@ -91,7 +91,7 @@ def simulate(
     Trajectories
         Entries of shape (n_paths,). Sampling error only, for exact steps of a static gradient drift; otherwise work and
         heat have an error of second order in the step (first order for Euler-Maruyama, and for a force that circulates
-        in two or more coordinates of a Langevin process).
+        in two or more coordinates of a Langevin process). `mean(name)` states it, from a run with twice the step.
 
     Warns
     -----
@@ -121,6 +121,13 @@ def simulate(
     process = as_process(process)
     n_paths = number_of_samples(n_paths, "n_paths")
     if isinstance(process, MarkovJump | MarkovChain):
+        unfit = {"currents": currents, "final_law": final_law, "dtype": dtype, "progress": progress}
+        given = [name for name, value in unfit.items() if value is not None]
+        if given or compile or method not in ("auto", "exact"):
+            raise TypeError(
+                f"jumps are simulated exactly: {', '.join(given) or 'method and compile'} have no meaning for a "
+                f"{type(process).__name__} (currents are counted by counting=)"
+            )
         return simulate_jumps(
             process, p0, duration, n_paths, target=target, start=start, save=save, generator=generator, **options
         )
@@ -153,6 +160,7 @@ def simulate(
         states=torch.cat(states, 1) if kept else None,
         saved_times=run.times[torch.tensor(kept)] if kept else None,
         streams=(run.stream,),
+        step_errors=lambda: run.step_errors,
         info=info,
     )
 

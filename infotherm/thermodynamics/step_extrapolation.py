@@ -16,7 +16,8 @@ from infotherm.distributions import as_distribution
 from infotherm.processes import DiffusionProcess
 from infotherm.processes.integrators import Integrator, integrator_for
 from infotherm.thermodynamics.blocks import block_seeds, blocks
-from infotherm.thermodynamics.ledger import Ledger, mechanics_of
+from infotherm.thermodynamics.ledger import mechanics_of
+from infotherm.thermodynamics.paired_runs import paired_run
 from infotherm.thermodynamics.run import planned_edges
 from infotherm.thermodynamics.step_checks import refuse_lost_paths
 
@@ -91,19 +92,12 @@ def extrapolated_mean(
     fine = torch.stack([coarse[:-1], 0.5 * (coarse[:-1] + coarse[1:])], 1).flatten()
     fine = torch.cat([fine, coarse[-1:]])
     seed, stream = block_seeds(generator, p0.device)
-    values: list[tuple[Tensor, Tensor]] = []
+    mechanics = mechanics_of(process, p0.dim, float(coarse[0]), float(coarse[-1]))
+    values: list[tuple[Tensor, ...]] = []
     for part, own, normal in blocks(n_paths, seed, p0.device):
         x = p0.sample((part.stop - part.start,), generator=own)
-        pair = [_Runner(process, integrator, x, times, observable) for times in (coarse, fine)]
-        width = integrator.noise_size(process, x.shape[-1])
-        first, second = (x.new_empty(len(x), width) for _ in range(2))
-        for _ in range(len(coarse) - 1):
-            normal.fill(first)
-            normal.fill(second)
-            pair[1].step(first)
-            pair[1].step(second)
-            pair[0].step((first + second) / math.sqrt(2))
-        values.append((pair[0].value(), pair[1].value()))
+        pair = paired_run(mechanics, integrator, x, fine, normal, {}, None)
+        values.append(tuple(e[observable] if isinstance(observable, str) else observable(e["final"]) for e in pair))
     coarse_values, fine_values = (torch.cat(column) for column in zip(*values, strict=True))
     weight = 2.0**order
     combined = (weight * fine_values - coarse_values) / (weight - 1)
@@ -234,28 +228,3 @@ def _time_averages(
 def _stationary_method(process: DiffusionProcess) -> str:
     own = integrator_for(process).name
     return "leimkuhler-matthews" if own in ("stochastic-heun", "exact") else own
-
-
-class _Runner:
-    """One of two runs that share their noise."""
-
-    def __init__(
-        self, process: DiffusionProcess, integrator: Integrator, x: Tensor, times: Tensor, observable: str | Observable
-    ) -> None:
-        self._integrator, self._observable = integrator, observable
-        self._state = integrator.init(process, x, times)
-        self._ledger = None
-        if isinstance(observable, str):
-            mechanics = mechanics_of(process, x.shape[-1], float(times[0]), float(times[-1]))
-            self._ledger = Ledger(integrator, self._state, mechanics, {}, None)
-
-    def step(self, noise: Tensor) -> None:
-        after = self._integrator.step(self._state, noise)
-        self._state = after if self._ledger is None else self._ledger.record(self._state, after)
-
-    def value(self) -> Tensor:
-        refuse_lost_paths(self._state, self._integrator)
-        if self._ledger is not None:
-            return self._ledger.close(self._state)[str(self._observable)]
-        assert callable(self._observable)
-        return self._observable(self._state.x)

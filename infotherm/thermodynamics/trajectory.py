@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,9 @@ class Trajectories:
         States (n_saved, n_paths, D) at the saved times (n_saved,), None unless asked for.
     streams
         Names of the random streams, for `mean`.
+    step_errors
+        How far the mean of each entry may be off because of the step, by name; worked out when it is asked for. None
+        for paths that are exact.
     info
         Seed, number of steps and the like.
     """
@@ -63,6 +66,7 @@ class Trajectories:
     states: Tensor | None = None
     saved_times: Tensor | None = None
     streams: tuple[str, ...] = ()
+    step_errors: Callable[[], Mapping[str, float]] | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -127,14 +131,15 @@ class Trajectories:
         return self.entry("first_passage")
 
     def mean(self, name: str) -> Estimate:
-        """The mean of an entry over the paths, with its standard error.
+        """The mean of an entry over the paths, with its standard error, and the error of the step as `error`.
 
         Raises
         ------
         ValueError
             When the entry is not there, or not finite for some path.
         """
-        return from_samples(self.entry(name), streams=self.streams, units=units_of(name))
+        step = {} if self.step_errors is None else self.step_errors()
+        return from_samples(self.entry(name), streams=self.streams, units=units_of(name), error=step.get(name, 0.0))
 
     def to_dataset(self) -> xarray.Dataset:
         """The ledger as a labelled Dataset: dimension `path`, and `time` and `coordinate` where states were kept."""
