@@ -9,13 +9,15 @@ import infotherm as it
 from infotherm.bounds import check, get, names
 from infotherm.bounds.catalogue.thermodynamics import geodesic_drive
 from infotherm.core.verdict import decide
+from tests.bounds import stochastic_cases
 
 NAMES = names()
 INEQUALITIES = [name for name in NAMES if get(name).relation != "=="]
 IDENTITIES = [name for name in NAMES if get(name).relation == "=="]
 
 # how far from saturation a case that saturates only in a limit may stay
-LIMITS = {"pinsker": 1e-8, "bretagnolle-huber": 1e-12}
+LIMITS = {"pinsker": 1e-8, "bretagnolle-huber": 1e-12} | stochastic_cases.LIMITS
+SAMPLED = stochastic_cases.SAMPLED  # these take a tolerance
 
 
 def bumps(shift=0.0):
@@ -87,7 +89,7 @@ GENERIC = {
         {"p": it.Discrete([0.5, 0.5, 0.0]), "q": it.Discrete([0.2, 0.2, 0.6])},
     ],
     "self-information": [{"p": it.Discrete([0.3, 0.7, 0.0])}],
-}
+} | stochastic_cases.GENERIC
 
 # the same claims with a wrong constant: each must be found out on the case that saturates the right one
 WRONG = {
@@ -114,7 +116,7 @@ WRONG = {
     "chain-rule-mutual-information": lambda lhs, rhs: (lhs, rhs + 1e-9),
     "cross-entropy-identity": lambda lhs, rhs: (lhs, rhs + 1e-9),
     "self-information": lambda lhs, rhs: (lhs, rhs + 1e-9),
-}
+} | stochastic_cases.WRONG
 
 
 @cache
@@ -126,7 +128,7 @@ def test_every_bound_is_tested():
     assert set(GENERIC) == set(WRONG) == set(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SAMPLED])
 def test_saturating_case(name):
     v = saturated(name)
     assert v.outcome == "holds", v
@@ -140,12 +142,21 @@ def test_saturating_case(name):
     assert bool(((v.tightness - 1).abs() <= slack + 1e-15).all()), v
 
 
+@pytest.mark.parametrize("name", sorted(SAMPLED))
+def test_sampled_identities_hold_on_their_case(name):
+    v = saturated(name)
+    assert v.outcome == "holds", v
+    assert float(v.slack.stderr.max()) < float(v.tolerance.min()) / 4, v
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_generic_cases(name):
     for case in GENERIC[name]:
         v = check(name, **case)
         assert v.outcome == "holds", v
-        if name in IDENTITIES:
+        if name in SAMPLED:
+            assert float(v.slack.stderr.max()) < float(case["tolerance"]) / 4, v
+        elif name in IDENTITIES:
             assert float(v.slack.error.max()) < 1e-7, v
         else:
             assert bool((v.slack.value > 10 * v.slack.error).all()), v
@@ -155,7 +166,7 @@ def test_generic_cases(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_wrong_constant_is_found_out(name):
     right = saturated(name)
-    v = decide(*WRONG[name](right.lhs, right.rhs), right.relation)
+    v = decide(*WRONG[name](right.lhs, right.rhs), right.relation, tolerance=right.tolerance)
     assert v.outcome == "violated", v
 
 

@@ -4,6 +4,21 @@
 from infotherm.bounds.catalogue import information
 from infotherm.bounds.catalogue import functional
 from infotherm.bounds.catalogue import thermodynamics
+from infotherm.bounds.catalogue import dissipation
+from infotherm.bounds.catalogue import fluctuations
+from infotherm.bounds.catalogue import uncertainty
+from infotherm.bounds.catalogue import landauer
+from infotherm.bounds.catalogue import information_engines
 from infotherm.bounds.catalogue import learning
 
-__all__ = ["functional", "information", "learning", "thermodynamics"]
+__all__ = [
+    "dissipation",
+    "fluctuations",
+    "functional",
+    "information",
+    "information_engines",
+    "landauer",
+    "learning",
+    "thermodynamics",
+    "uncertainty",
+]

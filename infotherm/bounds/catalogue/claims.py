@@ -24,9 +24,46 @@ NOTATION = {
     "K": "a channel, applied to a law",
     "Gauss": "the Gaussian with the moments of a law",
     "sigma": "strength of the noise",
+    "E": "mean",
+    "scgf": "scaled cumulant generating function",
+    "p": "density of the work",
+    "p_R": "density of the reverse process",
+    "TE": "transfer entropy rate",
+    "g": "inverse of x tanh x",
 }
 _LISTS = {"Y_given_X": "Y|X", "XY_Z": "X,Y;Z", "X_Z": "X;Z", "X_Y": "X;Y", "X_X": "X;X", "Y_Z_given_X": "Y;Z|X"}
-_SYMBOLS = ("P", "Q", "G", "D", "R", "X", "Y", "Z", "C", "T", "t", "rho", "snr", "S_tot")
+_SHOWN = {"DeltaF": r"\Delta F", "DeltaS": r"\Delta S", "P_eq": "P_eq", "Q_eq": "Q_eq"}
+_SYMBOLS = (
+    "P",
+    "Q",
+    "G",
+    "D",
+    "R",
+    "X",
+    "Y",
+    "Z",
+    "C",
+    "T",
+    "t",
+    "rho",
+    "snr",
+    "S_tot",
+    "S",
+    "W",
+    "A",
+    "j",
+    "n",
+    "q",
+    "S_x",
+    "S_m",
+    "S_ex",
+    "S_hk",
+    "S_MN",
+    "S_HS",
+    "I_x",
+    "I_y",
+    "W_ext",
+)
 
 
 def claim(lhs: str, relation: str, rhs: str) -> Callable[[], sympy.Rel]:
@@ -43,7 +80,7 @@ def claim(lhs: str, relation: str, rhs: str) -> Callable[[], sympy.Rel]:
         from sympy.parsing.sympy_parser import parse_expr
 
         names: dict[str, Any] = {name: sympy.Function(name) for name in NOTATION}
-        names |= {name: sympy.Symbol(shown) for name, shown in _LISTS.items()}
+        names |= {name: sympy.Symbol(shown) for name, shown in (_LISTS | _SHOWN).items()}
         names |= {name: sympy.Symbol(name) for name in _SYMBOLS}
         left, right = (parse_expr(side, local_dict=names) for side in (lhs, rhs))
         kind = {">=": sympy.Ge, "<=": sympy.Le, "==": sympy.Eq}[relation]

@@ -8,7 +8,9 @@ import torch
 
 from infotherm.channels import DiscreteChannel
 from infotherm.channels.base import Channel
+from infotherm.core.tensors import as_tensor
 from infotherm.distributions import Discrete, Gaussian, as_distribution
+from infotherm.processes import Process
 
 
 def one_space(p: Any, q: Any) -> str | None:
@@ -98,3 +100,28 @@ def gaussian_reference(p: Any, reference: Any) -> str | None:
     if bool(reference.degenerate.any()):
         return "the covariance of the reference is singular"
     return None
+
+
+def is_process(process: Any) -> str | None:
+    """Whether it is a process at all: every one of them is Markov."""
+    if isinstance(process, Process):
+        return None
+    return f"process must be a Process; got {type(process).__name__}"
+
+
+def law_at_the_end(process: Any, initial: Any, duration: float) -> str | None:
+    """Whether the law is known after this time, which must be positive."""
+    times = as_tensor(duration, "duration")
+    if not bool((times > 0).all()):
+        return f"duration must be > 0; got {times.tolist()}"
+    try:
+        process.marginal(as_distribution(initial, "initial"), times)
+    except (TypeError, ValueError, NotImplementedError) as reason:
+        return str(reason)
+    return None
+
+
+def density_everywhere(initial: Any) -> str | None:
+    """Whether the law at the start has a density that does not jump to zero anywhere."""
+    reason = smooth_density(initial)
+    return None if reason is None else f"at the start, {reason}"

@@ -9,6 +9,11 @@ import torch
 
 from infotherm.core.estimate import Estimate
 from infotherm.distributions.base import Distribution
+from infotherm.information import entropy
+from infotherm.processes import Process
+from infotherm.processes.base import AffineProcess
+from infotherm.thermodynamics import entropy_production
+from infotherm.thermodynamics.system_and_medium import medium_entropy
 from infotherm.transport import gelbrich, wasserstein2
 
 
@@ -39,3 +44,23 @@ def not_negative(e: Estimate) -> Estimate:
         return e
     error = torch.where(below, e.error + value.detach().abs(), e.error)
     return rebuilt(e, value=torch.where(below, torch.zeros_like(value), value), error=error)
+
+
+def medium_and_system(process: Process, initial: Distribution, duration: float) -> tuple[Estimate, Estimate]:
+    """The entropies that the medium and the system gain, without the integral of the entropy production rate.
+
+    Raises
+    ------
+    ValueError
+        When the process has no such balance.
+    """
+    if isinstance(process, AffineProcess):
+        start = torch.as_tensor(process.start or 0.0, dtype=torch.float64)
+        end = start + torch.as_tensor(duration, dtype=torch.float64)
+        start = start.expand(end.shape)
+        system = entropy(process.marginal(initial, end, start)) - entropy(initial)
+        return medium_entropy(process, (initial.mean, initial.covariance), start, end), system
+    info = entropy_production(process, initial, duration).info
+    if "medium" not in info:
+        raise ValueError(f"the balance of system and medium is not known for a {type(process).__name__}")
+    return info["medium"], info["system"]

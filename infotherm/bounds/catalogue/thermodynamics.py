@@ -9,9 +9,9 @@ from torch import Tensor
 
 from infotherm.bounds.bound import Bound, register
 from infotherm.bounds.catalogue.claims import claim
+from infotherm.bounds.catalogue.conditions import is_process, law_at_the_end
 from infotherm.bounds.catalogue.parts import distance
 from infotherm.core.estimate import exact
-from infotherm.core.tensors import as_tensor
 from infotherm.distributions import Gaussian, as_distribution
 from infotherm.processes import AffineDiffusion, MarkovJump, OrnsteinUhlenbeck, Process
 from infotherm.processes.base import DiffusionProcess
@@ -79,28 +79,11 @@ def _speed_limit(process: DiffusionProcess, initial: Any, duration: float, **opt
     return entropy_production(process, initial, duration, **options), 2 * moved.square() / spent
 
 
-def _is_process(process: Any) -> str | None:
-    if isinstance(process, Process):
-        return None
-    return f"process must be a Process; got {type(process).__name__}"
-
-
 def _isotropic_diffusion(process: Any) -> str | None:
     if not isinstance(process, DiffusionProcess):
         return f"a {type(process).__name__} is not a diffusion (for jumps there is another speed limit)"
     if not process.isotropic:
         return "the noise is not the same in every direction"
-    return None
-
-
-def _law_at_the_end(process: Any, initial: Any, duration: float) -> str | None:
-    times = as_tensor(duration, "duration")
-    if not bool((times > 0).all()):
-        return f"duration must be > 0; got {times.tolist()}"
-    try:
-        process.marginal(as_distribution(initial, "initial"), times)
-    except (TypeError, ValueError, NotImplementedError) as reason:
-        return str(reason)
     return None
 
 
@@ -122,7 +105,7 @@ register(
         source="Clausius (1865); for Markov processes Seifert, Phys. Rev. Lett. 95, 040602 (2005)",
         relation=">=",
         sides=_second_law,
-        conditions={"the process is Markov": _is_process},
+        conditions={"the process is Markov": is_process},
         saturated=_at_rest,
         not_applicable=lambda: {"process": Gaussian(0.0, 1.0), "initial": Gaussian(0.0, 1.0), "duration": 1.0},
         group=GROUP,
@@ -140,7 +123,7 @@ register(
         sides=_speed_limit,
         conditions={
             "the noise is isotropic and does not depend on the state": _isotropic_diffusion,
-            "the law at the end is known": _law_at_the_end,
+            "the law at the end is known": law_at_the_end,
         },
         saturated=_driven_along_the_geodesic,
         not_applicable=lambda: {
