@@ -128,7 +128,7 @@ def test_intervals_cover():
     for seed in range(60):
         low, high = simulate(TRAP, NORMAL, 2.0, 100, 10, generator=seed, final_law=False).mean("work").interval(0.95)
         inside += bool(low <= truth <= high)
-    assert 50 <= inside  # binomial: below 50 with a probability of 0.05 %
+    assert 50 <= inside  # binomial: below 50 with a probability of 0.02 %
 
 
 def test_progress_is_told():
