@@ -12,7 +12,7 @@ from infotherm.bounds.catalogue.fluctuations import moved_trap, ring_of, turns_o
 from infotherm.bounds.catalogue.landauer import steady_transfer
 from infotherm.bounds.catalogue.uncertainty import GROUP
 from infotherm.core.verdict import decide
-from tests.bounds.stochastic_cases import SENSOR, UNEVEN, switching, tilted_ring, walk
+from tests.bounds.stochastic_cases import SENSOR, STIFFER, UNEVEN, switching, tilted_ring, walk
 
 TURNS = turns_of()
 F64 = torch.float64
@@ -30,7 +30,7 @@ def odd(seed, states=4):
     return weights - weights.mT
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_no_random_jump_process_breaks_a_bound(seed):
     process, counting = jumps(seed), odd(seed)
@@ -43,6 +43,8 @@ def test_no_random_jump_process_breaks_a_bound(seed):
     for name in ("adiabatic-second-law", "non-adiabatic-second-law", "excess-and-housekeeping"):
         assert check(name, process=process, p=initial).outcome == "holds"
     assert check("gallavotti-cohen", process=process, q=0.3).outcome == "holds"
+    chain = it.processes.MarkovChain(process.rates / process.rates.sum(-1, keepdim=True))
+    assert check("uncertainty-relation-discrete-time", process=chain, counting=counting).outcome == "holds"
 
 
 # -- uncertainty relations -------------------------------------------------------------------------------------------
@@ -133,6 +135,19 @@ def test_the_free_energy_of_jumps_is_that_of_the_energies():
     assert "Boltzmann" in check("jarzynski-equality", process=nowhere, duration=1.0).reason
 
 
+@pytest.mark.parametrize("kind", [it.processes.Langevin, it.processes.UnderdampedLangevin])
+def test_the_free_energy_of_langevin_processes(kind):
+    """A quartic trap that stiffens from c = 1 to 2: Z = integral of exp(-c x^4) goes down by 2^(-1/4)."""
+    process = kind(
+        potential=lambda x, c: c * (x**4).sum(-1), temperature=1.0, protocol=it.processes.Protocol([0, 1], [1, 2])
+    )
+    case = {"process": process, "duration": 1.0, "n_samples": 4000, "generator": 3, "tolerance": 0.05}
+    v = check("jarzynski-equality", **case, options={"n_steps": 200})
+    assert v.outcome == "holds", v
+    assert v.rhs.value.item() == pytest.approx(0.25 * math.log(2), abs=v.rhs.error.item())
+    assert v.rhs.error.item() < 1e-8
+
+
 def test_crooks_needs_the_reverse():
     case = {"process": switching(0.0, 1.0), "reverse": switching(0.0, 1.0), "duration": 1.0, "tolerance": 0.1}
     assert "driving of the reverse" in check("crooks-theorem", **case).reason
@@ -148,6 +163,23 @@ def test_the_work_of_a_moved_trap_in_closed_form():
         v = check("dissipation-lag", process=moved_trap(), duration=duration)
         assert v.lhs.value.item() == pytest.approx(duration - 1 + math.exp(-duration), rel=1e-11)
         assert v.rhs.value.item() == pytest.approx(0.5 * (1 - math.exp(-duration)) ** 2, rel=1e-11)
+
+
+@pytest.mark.parametrize("process", [STIFFER, switching(-1.0, 2.0)])
+def test_the_dissipated_work_is_that_of_simulated_paths(process):
+    v = check("dissipation-lag", process=process, duration=1.0)
+    free = get("jarzynski-equality").sides(process, 1.0, n_samples=2, generator=0)[1]
+    paths = it.thermodynamics.simulate(
+        process,
+        process.quasi_invariant(0.0),
+        1.0,
+        20_000,
+        generator=5,
+        **({"n_steps": 100} if process is STIFFER else {}),
+    )
+    found = paths.mean("work") - free
+    assert abs(found.value.item() - v.lhs.value.item()) < 5 * found.stderr.item() + 1e-3
+    assert found.stderr.item() < 0.02
 
 
 @pytest.mark.slow

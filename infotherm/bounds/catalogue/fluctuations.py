@@ -125,8 +125,9 @@ def _free_energy(process: Any, t: float) -> Estimate:
         matrix = process.energy_coefficients(t, process.dim)[0]
         log_z = 0.5 * (matrix.shape[-1] * math.log(2 * math.pi) - torch.linalg.slogdet(-matrix)[1])
     else:
-        law = process.quasi_invariant(t, process.dim)
-        log_z = torch.as_tensor(law.info["log_normaliser"] if law.dim == 2 else law.log_normaliser, dtype=torch.float64)
+        law: Any = process.quasi_invariant(t, process.dim)
+        known = law.log_normaliser if hasattr(law, "log_normaliser") else law.info["log_normaliser"]
+        log_z = torch.as_tensor(known, dtype=torch.float64)
     value = -unit * log_z
     # densities are normalised by quadrature to about 1e-12; the others are known to rounding
     error = rounding_error([value, torch.full_like(value, unit)]) + 1e-10 * unit * isinstance(process, Langevin)
@@ -209,6 +210,8 @@ def _counts_entropy(process: Any, counting: Any = None, affinity: Any = 1.0) -> 
     """Whether affinity times the current is the entropy given to the medium, up to what depends on the ends alone."""
     if counting is None or isinstance(process, Langevin):
         return None
+    if process.batch_shape:
+        return "with a counting of its own, one process at a time"
     weights = entropy_counting(process)
     given = torch.as_tensor(counting, dtype=torch.float64) * torch.as_tensor(affinity, dtype=torch.float64)
     rates = process.matrix if isinstance(process, MarkovChain) else process.reservoir_rates_at()
