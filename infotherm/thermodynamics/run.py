@@ -16,6 +16,7 @@ from infotherm.core.tensors import Generator, as_tensor
 from infotherm.distributions import as_distribution
 from infotherm.distributions.base import Distribution
 from infotherm.processes import DiffusionProcess, Langevin, UnderdampedLangevin
+from infotherm.processes.fokker_planck import marginal as solved_marginal
 from infotherm.processes.integrators import Exact, Integrator, integrator_for
 from infotherm.processes.plans import State
 from infotherm.processes.protocol import discontinuity
@@ -29,6 +30,8 @@ from infotherm.thermodynamics.system_and_medium import has_atoms
 Progress = Callable[[int, int], None]
 Entries = dict[str, Tensor]
 
+_WITH_LAW = ("system_entropy", "entropy_production", "log_path_ratio")  # entries that need the law at the end
+_LAW = 1e-5  # accuracy of a law that is solved for, well below what the mean over paths can show
 _PILOT = 2048  # paths that are run with two steps, to see what the step does
 
 
@@ -128,6 +131,8 @@ class Run:
                 change = 2.4 * (fine[name].clamp(max=self.end) - coarse[name].clamp(max=self.end)).double()
             spread = float(change.std()) / len(change) ** 0.5
             errors[name.removeprefix("current ")] = abs(float(change.mean())) + 2 * spread
+        for name in errors.keys() & set(_WITH_LAW):
+            errors[name] += getattr(self.final_law, "accuracy", 0.0)
         return errors
 
     @property
@@ -273,12 +278,19 @@ def _law_at_end(
         return law
     elif has_atoms(p0):
         reason = "p0 has atoms: the reversed path does not come back to them, and the entropy production is infinite"
+    elif isinstance(process, Langevin) and p0.dim == 2 and not process.is_static:
+        reason = (
+            "the law of a driven process in the plane takes a minute to solve for: give final_law=process.marginal(...)"
+        )
     else:
+        end, start = float(times[-1]), float(times[0])
         try:
-            return process.marginal(p0, float(times[-1]), float(times[0]))
+            if isinstance(process, Langevin) and p0.dim <= 2:
+                return solved_marginal(process, p0, end, start, tolerance=_LAW)
+            return process.marginal(p0, end, start)
         except (NotImplementedError, ValueError, TypeError) as problem:
             reason = f"the law at the end is not known ({problem}): give final_law="
-    for name in ("system_entropy", "entropy_production", "log_path_ratio"):
+    for name in _WITH_LAW:
         missing[name] = reason
     return None
 

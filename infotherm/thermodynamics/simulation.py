@@ -75,8 +75,9 @@ def simulate(
     save
         A number of equally spaced times at which the states are kept, or the times themselves, rounded to steps.
     final_law
-        The law at the end where it is not known otherwise: for Langevin processes it is solved for on a grid up to
-        D = 2. False leaves it out, and the entropies that need it: that saves time where only work and heat are wanted.
+        The law at the end where it is not known otherwise: for Langevin processes it is solved for on a grid, in one
+        coordinate, and in two when nothing drives them. False leaves it out, and the entropies that need it: that
+        saves seconds where only work and heat are wanted.
     dtype
         Of the paths.
     compile
