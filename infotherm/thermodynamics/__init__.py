@@ -37,6 +37,7 @@ from infotherm.thermodynamics.friction import (
     jump_friction,
     overdamped_friction,
 )
+from infotherm.thermodynamics.hatano_sasa import housekeeping_counting
 from infotherm.thermodynamics.jump_edges import (
     JumpEdges,
     cycle_affinity,
@@ -128,6 +129,7 @@ __all__ = [
     "generalised_jarzynski",
     "harmonic_friction",
     "hebbian_weight",
+    "housekeeping_counting",
     "integral_fluctuation_theorem",
     "jarzynski",
     "jump_edges",
@@ -153,7 +155,7 @@ __all__ = [
     "trap_jarzynski",
     "uncertainty_bound",
     "uncertainty_ratio",
-    "weight_diagnostics",
     "visible_entropy_production_rate",
     "visible_transitions",
+    "weight_diagnostics",
 ]

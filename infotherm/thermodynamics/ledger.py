@@ -21,6 +21,7 @@ from torch import Tensor
 from infotherm.processes import AffineProcess, DiffusionProcess, Langevin, UnderdampedLangevin
 from infotherm.processes.integrators import BAOAB, EulerMaruyama, Exact, Integrator
 from infotherm.processes.plans import Plan, State
+from infotherm.thermodynamics.hatano_sasa import FrozenLaws
 from infotherm.thermodynamics.path_ratios import (
     EulerRatio,
     ExactRatio,
@@ -79,6 +80,11 @@ class Ledger:
         self._energy = mechanics.energy_before(first.x)
         if mechanics.driven:
             self._work = mechanics.energy_change(first.x, first.plan, 0)
+        self._frozen = mechanics.frozen_laws(first.plan)
+        if self._frozen is not None:
+            self.idle = False
+            self._surprisal = self._frozen.surprisal(first.x, 0)
+            self._switched = zero + self._frozen.change(first.x, 0)
 
     def record(self, before: State, after: State) -> State:
         """Enter one step; returns the state after it, with what was worked out on the way."""
@@ -95,6 +101,8 @@ class Ledger:
             self._medium = self._medium + trapezoid(mechanics.medium_in, x, moved, change, plan, k)
         if mechanics.driven:
             self._work = self._work + mechanics.energy_change(moved, plan, k + 1)
+        if self._frozen is not None:
+            self._switched = self._switched + self._frozen.change(moved, k + 1)
         if self._steps is not None:
             after = self._steps.add(before, after, change)
         for name, current in self._currents.items():
@@ -120,6 +128,9 @@ class Ledger:
         entries["kernel"] = medium if steps is None else steps
         if self._passage is not None:
             entries["first_passage"] = self._passage
+        if self._frozen is not None:
+            gained = self._frozen.surprisal(last.x, -1) - self._surprisal
+            entries |= {"hatano_sasa": self._switched, "housekeeping": medium - self._switched + gained}
         return entries | {f"current {name}": flow for name, flow in self._flows.items()}
 
 
@@ -139,6 +150,8 @@ class Mechanics:
         there is nothing to add up.
     curl
         The work that a step does between its ends where the force circulates: a function (change, plan, k).
+    splits
+        Whether the ledger also keeps the functional of Hatano and Sasa and the housekeeping entropy.
     """
 
     process: DiffusionProcess
@@ -148,6 +161,18 @@ class Mechanics:
     force_in: Any = None
     medium_in: Any = None
     curl: Any = None
+    splits: bool = False
+    dim: int = 1
+
+    def frozen_laws(self, plan: Plan) -> FrozenLaws | None:
+        """The laws that the process would keep along the drive, the same for all blocks of a plan."""
+        if not self.splits:
+            return None
+        if self._frozen is None or self._frozen[0] is not plan:
+            self._frozen = (plan, FrozenLaws(self.process, self.dim, plan))
+        return self._frozen[1]
+
+    _frozen: tuple[Plan, FrozenLaws] | None = None
 
     def energy_change(self, x: Tensor, plan: Plan, k: int) -> Tensor:
         """What the states gain in energy when the drive of step k - 1 gives way to that of step k, at the k-th edge.
@@ -173,8 +198,8 @@ class Mechanics:
         return self
 
 
-def mechanics_of(process: DiffusionProcess, dim: int, start: float, end: float) -> Mechanics:
-    """The mechanics of a process for states of `dim` coordinates.
+def mechanics_of(process: DiffusionProcess, dim: int, start: float, end: float, *, splits: bool = False) -> Mechanics:
+    """The mechanics of a process for states of `dim` coordinates; `splits` asks for the housekeeping entropy too.
 
     Raises
     ------
@@ -182,12 +207,17 @@ def mechanics_of(process: DiffusionProcess, dim: int, start: float, end: float) 
         For a process that is neither affine nor Langevin.
     """
     if isinstance(process, AffineProcess):
-        return AffineMechanics(process, dim, start, end)
-    if isinstance(process, Langevin):
-        return LangevinMechanics(process, dim, start, end)
-    if isinstance(process, UnderdampedLangevin):
-        return UnderdampedMechanics(process, dim, start, end)
-    raise TypeError(f"a ledger is kept for affine and Langevin processes; got {type(process).__name__}")
+        mechanics: Mechanics = AffineMechanics(process, dim, start, end)
+    elif isinstance(process, Langevin):
+        mechanics = LangevinMechanics(process, dim, start, end)
+    elif isinstance(process, UnderdampedLangevin):
+        if splits:
+            raise ValueError("odd velocities: the housekeeping entropy of an underdamped process is not defined here")
+        mechanics = UnderdampedMechanics(process, dim, start, end)
+    else:
+        raise TypeError(f"a ledger is kept for affine and Langevin processes; got {type(process).__name__}")
+    mechanics.splits, mechanics.dim = splits, dim
+    return mechanics
 
 
 class AffineMechanics(Mechanics):
@@ -197,7 +227,6 @@ class AffineMechanics(Mechanics):
 
     def __init__(self, process: AffineProcess, dim: int, start: float, end: float) -> None:
         self.process, self._ends = process, (start, end)
-        self._dim = dim
         static = process.static_force(dim)
         self.has_energy = static is not None or process.has_energy(dim)
         self.driven = self.has_energy and static is None
@@ -209,7 +238,7 @@ class AffineMechanics(Mechanics):
             self.force_in, self.curl = self._force, self._circulation
 
     def renewed(self) -> Mechanics:
-        return AffineMechanics(self.process, self._dim, *self._ends)
+        return mechanics_of(self.process, self.dim, *self._ends, splits=self.splits)
 
     def _force(self, x: Tensor, plan: Plan, k: int) -> Tensor:
         matrix, offset = self._forces_of(plan, x)[k]

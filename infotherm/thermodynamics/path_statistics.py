@@ -87,6 +87,7 @@ def path_statistics(
     final_law: Any = None,
     dtype: torch.dtype | None = None,
     compile: bool = False,
+    housekeeping: bool = False,
     progress: Progress | None = None,
 ) -> PathStatistics:
     """Mean, variance and histogram of work, heat, entropies and currents over paths that are not stored.
@@ -123,7 +124,8 @@ def path_statistics(
     n_paths = number_of_samples(n_paths, "n_paths")
     run = planned_run(
         process, p0, duration, n_paths, n_steps, method=method, generator=generator, start=start, currents=currents,
-        target=target, final_law=final_law, dtype=dtype, compile=compile, progress=progress,
+        target=target, final_law=final_law, dtype=dtype, compile=compile, housekeeping=housekeeping,
+        progress=progress,
     )  # fmt: skip
     moments: dict[str, _Moments] = {}
     kept: list[Tensor] = []

@@ -21,7 +21,7 @@ from infotherm.processes.integrators import Exact, Integrator, integrator_for
 from infotherm.processes.plans import State
 from infotherm.processes.protocol import discontinuity
 from infotherm.thermodynamics.blocks import block_seeds, blocks
-from infotherm.thermodynamics.ledger import Current, Ledger, mechanics_of
+from infotherm.thermodynamics.ledger import Current, Ledger, Mechanics, mechanics_of
 from infotherm.thermodynamics.paired_runs import paired_run
 from infotherm.thermodynamics.rates import first_time
 from infotherm.thermodynamics.step_checks import refuse_lost_paths, refuse_unstable_step
@@ -63,6 +63,7 @@ class Run:
     seed: int
     stream: str
     n_paths: int
+    housekeeping: bool = False
     progress: Progress | None = None
     missing: dict[str, str] = field(default_factory=dict)
     _plan: Any = None
@@ -75,7 +76,7 @@ class Run:
     def blocks(self, kept: Sequence[int] = ()) -> Iterator[tuple[Entries, Tensor | None]]:
         """Entries (count,) of one block after the other, with the states (n, count, D) after the steps `kept`."""
         device = self.initial_law.device
-        mechanics = mechanics_of(self.process, self.initial_law.dim, float(self.times[0]), float(self.times[-1]))
+        mechanics = self._mechanics()
         done = 0
         for part, own, noise in blocks(self.n_paths, self.seed, device):
             count = part.stop - part.start
@@ -108,7 +109,7 @@ class Run:
         the ends of steps only, with 2.4 times the change. Nothing where no entry feels the step; infinite for a single
         step.
         """
-        mechanics = mechanics_of(self.process, self.initial_law.dim, float(self.times[0]), float(self.times[-1]))
+        mechanics = self._mechanics()
         count = min(self.n_paths, _PILOT)
         _, own, normal = next(iter(blocks(count, self.seed + 1, self.initial_law.device)))
         x = self.initial_law.sample((count,), generator=own).to(self.dtype)
@@ -139,6 +140,11 @@ class Run:
     def end(self) -> float:
         """The last time."""
         return float(self.times[-1])
+
+    def _mechanics(self) -> Mechanics:
+        return mechanics_of(
+            self.process, self.initial_law.dim, float(self.times[0]), self.end, splits=self.housekeeping
+        )
 
     def _begun(self, x: Tensor) -> State:
         """The first state of a block; all blocks share one plan."""
@@ -177,6 +183,7 @@ def planned_run(
     final_law: Any,
     dtype: torch.dtype | None,
     compile: bool,
+    housekeeping: bool,
     progress: Progress | None,
 ) -> Run:
     """Check the arguments of a simulation and plan it; what is refused is refused here.
@@ -196,7 +203,7 @@ def planned_run(
     final = _law_at_end(process, p0, times, final_law, missing)
     return Run(
         process, p0, integrator, times, final, dict(currents or {}), target, dtype or p0.dtype, compile, seed, stream,
-        n_paths, progress, missing,
+        n_paths, housekeeping, progress, missing,
     )  # fmt: skip
 
 

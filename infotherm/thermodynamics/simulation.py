@@ -37,6 +37,7 @@ def simulate(
     final_law: Any = None,
     dtype: torch.dtype | None = None,
     compile: bool = False,
+    housekeeping: bool = False,
     progress: Progress | None = None,
     **options: Any,
 ) -> Trajectories:
@@ -82,6 +83,10 @@ def simulate(
         Of the paths.
     compile
         Compile the drift with torch.compile; without a compiler the run goes on as it is, with a warning.
+    housekeeping
+        Also keep "housekeeping", the entropy that keeping up the currents costs, and "hatano_sasa", the integral of
+        d phi / dt with phi = -log of the law that the process would keep. Not for jump processes: count with
+        `housekeeping_counting`.
     progress
         Called as progress(steps done, steps in all).
     **options
@@ -124,9 +129,9 @@ def simulate(
     if isinstance(process, MarkovJump | MarkovChain):
         unfit = {"currents": currents, "final_law": final_law, "dtype": dtype, "progress": progress}
         given = [name for name, value in unfit.items() if value is not None]
-        if given or compile or method not in ("auto", "exact"):
+        if given or compile or housekeeping or method not in ("auto", "exact"):
             raise TypeError(
-                f"jumps are simulated exactly: {', '.join(given) or 'method and compile'} have no meaning for a "
+                f"jumps are simulated exactly: {', '.join(given) or 'method, compile, housekeeping'} have no meaning for a "
                 f"{type(process).__name__} (currents are counted by counting=)"
             )
         return simulate_jumps(
@@ -138,7 +143,8 @@ def simulate(
         raise TypeError(f"process must be a diffusion, a jump process or a chain; got {type(process).__name__}")
     run = planned_run(
         process, p0, duration, n_paths, n_steps, method=method, generator=generator, start=start, currents=currents,
-        target=target, final_law=final_law, dtype=dtype, compile=compile, progress=progress,
+        target=target, final_law=final_law, dtype=dtype, compile=compile, housekeeping=housekeeping,
+        progress=progress,
     )  # fmt: skip
     kept = _kept_steps(save, run.times)
     parts, states = [], []

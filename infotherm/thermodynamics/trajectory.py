@@ -22,6 +22,8 @@ _LONG_NAMES = {
     "system_entropy": ("change of the surprisal -log p", "nat"),
     "entropy_production": ("total entropy production", "nat"),
     "log_path_ratio": ("log probability of the path over that of its reversal", "nat"),
+    "housekeeping": ("entropy that keeping up the currents costs", "nat"),
+    "hatano_sasa": ("functional of Hatano and Sasa", "nat"),
     "first_passage": ("first time in the target set", "time"),
 }
 
@@ -124,6 +126,16 @@ class Trajectories:
         `entropy_production` by is the error of the step.
         """
         return self.entry("log_path_ratio")
+
+    @property
+    def housekeeping(self) -> Tensor:
+        """Housekeeping entropy, in nats: the mean of exp(-it) is 1 from any start (Speck and Seifert)."""
+        return self.entry("housekeeping")
+
+    @property
+    def hatano_sasa(self) -> Tensor:
+        """The functional of Hatano and Sasa, in nats: the mean of exp(-it) is 1 from the frozen process's law."""
+        return self.entry("hatano_sasa")
 
     @property
     def first_passage(self) -> Tensor:
