@@ -130,9 +130,10 @@ def simulate(
         unfit = {"currents": currents, "final_law": final_law, "dtype": dtype, "progress": progress}
         given = [name for name, value in unfit.items() if value is not None]
         if given or compile or housekeeping or method not in ("auto", "exact"):
+            named = ", ".join(given) or "method, compile, housekeeping"
             raise TypeError(
-                f"jumps are simulated exactly: {', '.join(given) or 'method, compile, housekeeping'} have no meaning for a "
-                f"{type(process).__name__} (currents are counted by counting=)"
+                f"jumps are simulated exactly: {named} have no meaning for a {type(process).__name__} (currents and "
+                f"housekeeping are counted by counting=)"
             )
         return simulate_jumps(
             process, p0, duration, n_paths, target=target, start=start, save=save, generator=generator, **options

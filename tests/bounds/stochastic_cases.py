@@ -75,6 +75,11 @@ GENERIC = {
         {"process": SKEWED, "initial": SKEWED.quasi_invariant(0.0), "duration": 0.05} | SAMPLES,
         {"process": walk(0.6), "initial": THREE, "duration": 3} | SAMPLES,
     ],
+    "speck-seifert-equality": [
+        {"process": UNEVEN, "initial": THREE, "duration": 0.4} | SAMPLES,
+        {"process": SKEWED, "initial": TILTED, "duration": 0.03} | SAMPLES,
+    ],
+    "hatano-sasa-equality": [{"process": STIFFER, "duration": 1.0} | SAMPLES],
     "jarzynski-equality": [
         {"process": switching(-1.0, 1.5), "duration": 1.0} | SAMPLES,
         {"process": STIFFER, "duration": 1.0} | SAMPLES,
@@ -124,6 +129,8 @@ WRONG = {
     "excess-and-housekeeping": lambda lhs, rhs: (lhs, rhs * 1.000001),
     "maes-netocny-excess": lambda lhs, rhs: (lhs, rhs * 1.000001),
     "integral-fluctuation-theorem": lambda lhs, rhs: (lhs, rhs * 1.1),
+    "speck-seifert-equality": lambda lhs, rhs: (lhs, rhs * 1.1),
+    "hatano-sasa-equality": lambda lhs, rhs: (lhs, rhs * 1.1),
     "jarzynski-equality": lambda lhs, rhs: (lhs + 0.1, rhs),
     "crooks-theorem": lambda lhs, rhs: (lhs, rhs * 2),  # 2 W / T
     "gallavotti-cohen": lambda lhs, rhs: (lhs, rhs * 1.000001),
@@ -150,4 +157,10 @@ LIMITS = {
 }
 
 # identities between sampled sides
-SAMPLED = {"integral-fluctuation-theorem", "jarzynski-equality", "crooks-theorem"}
+SAMPLED = {
+    "integral-fluctuation-theorem",
+    "speck-seifert-equality",
+    "hatano-sasa-equality",
+    "jarzynski-equality",
+    "crooks-theorem",
+}

@@ -14,7 +14,15 @@ from infotherm.bounds.catalogue.conditions import density_everywhere, is_process
 from infotherm.core.estimate import Estimate
 from infotherm.core.rounding import rounding_error
 from infotherm.distributions import Discrete, Gaussian, as_distribution
-from infotherm.processes import AffineDiffusion, Langevin, MarkovChain, MarkovJump, OrnsteinUhlenbeck, Process
+from infotherm.processes import (
+    AffineDiffusion,
+    Langevin,
+    MarkovChain,
+    MarkovJump,
+    OrnsteinUhlenbeck,
+    Process,
+    UnderdampedLangevin,
+)
 from infotherm.processes.base import AffineProcess, DiffusionProcess
 from infotherm.processes.ring import mean_velocity
 from infotherm.thermodynamics import (
@@ -22,6 +30,7 @@ from infotherm.thermodynamics import (
     crooks_slope,
     cumulant_generating_function,
     entropy_counting,
+    housekeeping_counting,
     integral_fluctuation_theorem,
     jarzynski,
     ring_cumulant_generating_function,
@@ -71,6 +80,20 @@ def _paths(process: Process, initial: Any, duration: float, options: dict[str, A
 
 def _integral_theorem(process: Process, initial: Any, duration: float, **options: Any) -> Sides:
     return integral_fluctuation_theorem(_paths(process, initial, duration, options)), 1.0
+
+
+def _housekeeping(process: Process, initial: Any, duration: float, **options: Any) -> Sides:
+    if isinstance(process, MarkovJump | MarkovChain):
+        counted = _paths(process, initial, duration, {"counting": housekeeping_counting(process)} | options)
+        return integral_fluctuation_theorem(counted.currents["current"]), 1.0
+    paths = _paths(process, initial, duration, {"housekeeping": True, "final_law": False} | options)
+    return integral_fluctuation_theorem(paths.housekeeping), 1.0
+
+
+def _hatano_sasa(process: Process, duration: float, **options: Any) -> Sides:
+    start = process.quasi_invariant(_start(process), process.dim)
+    paths = _paths(process, start, duration, {"housekeeping": True, "final_law": False} | options)
+    return integral_fluctuation_theorem(paths.hatano_sasa), 1.0
 
 
 def _from_equilibrium(process: Process, duration: float, options: dict[str, Any]) -> Trajectories:
@@ -146,6 +169,31 @@ def _reversible_paths(process: Any, initial: Any) -> str | None:
         possible = (process.matrix if chain else process.reservoir_rates_at(_start(process))) > 0
         return None if bool((possible == possible.mT).all()) else "a jump has no return"
     return density_everywhere(initial)
+
+
+def _rests(process: Any, duration: float) -> str | None:
+    """Whether the frozen process has a law that it keeps, all along."""
+    begin = _start(process)
+    jumps = isinstance(process, MarkovJump | MarkovChain)
+    if not jumps and not isinstance(process, DiffusionProcess):
+        return f"the laws that a {type(process).__name__} would keep are not known"
+    if isinstance(process, MarkovJump) and process.driven:
+        return "the rates are driven"
+    try:
+        if jumps:
+            housekeeping_counting(process)
+            return None
+        for t in (begin, begin + 0.5 * duration, begin + duration):
+            process.quasi_invariant(t, process.dim)
+    except ValueError as reason:
+        return str(reason)
+    if not hasattr(process, "thermodynamic_force") or isinstance(process, UnderdampedLangevin):
+        return "velocities are odd under time reversal"
+    return None
+
+
+def _is_diffusion(process: Any) -> str | None:
+    return None if isinstance(process, DiffusionProcess) else f"a {type(process).__name__} is not a diffusion"
 
 
 def _equilibrates(process: Any, duration: float) -> str | None:
@@ -273,6 +321,63 @@ register(
         group=GROUP,
         note="S is the total entropy production of a path. Sampled: give a tolerance; `options` go to `simulate` "
         "(n_steps, start, ...).",
+    )
+)
+
+
+def _slowly_rotating() -> AffineDiffusion:
+    """A trap that grows stiffer while it is stirred."""
+
+    def matrix(t: Tensor) -> Tensor:
+        stirred = torch.full_like(t, 0.4)
+        return torch.stack([torch.stack([-1 - t, stirred], -1), torch.stack([-stirred, -1 - t], -1)], -2)
+
+    return AffineDiffusion(matrix, 2**0.5)
+
+
+register(
+    Bound(
+        "speck-seifert-equality",
+        statement=claim("E(exp(-S_hk))", "==", "1"),
+        source="Speck and Seifert, J. Phys. A 38, L581 (2005)",
+        relation="==",
+        sides=_housekeeping,
+        conditions={"the frozen process keeps a law, at every time": _rests},
+        saturated=lambda: (
+            {
+                "process": _slowly_rotating(),
+                "initial": Gaussian([0.5, 0.0], [[1.0, 0.0], [0.0, 1.5]]),
+                "duration": 0.5,
+            }
+            | _SAMPLED
+        ),
+        not_applicable=lambda: {
+            "process": UnderdampedLangevin(potential=lambda x: (x**2).sum(-1), dim=1),
+            "initial": Gaussian([0.0, 0.0], [[1.0, 0.0], [0.0, 1.0]]),
+            "duration": 1.0,
+            "tolerance": 0.05,
+        },
+        group=GROUP,
+        note="S_hk is the housekeeping entropy of a path, from any start. Sampled: give a tolerance.",
+    )
+)
+
+register(
+    Bound(
+        "hatano-sasa-equality",
+        statement=claim("E(exp(-Y))", "==", "1"),
+        source="Hatano and Sasa, Phys. Rev. Lett. 86, 3463 (2001)",
+        relation="==",
+        sides=_hatano_sasa,
+        conditions={
+            "the process is a diffusion": _is_diffusion,
+            "the frozen process keeps a law, at every time": _rests,
+        },
+        saturated=lambda: {"process": _slowly_rotating(), "duration": 1.0} | _SAMPLED,
+        not_applicable=lambda: {"process": ring_of(3.0, 1.0), "duration": 1.0, "tolerance": 0.05},
+        group=GROUP,
+        note="Y is the integral of d phi / dt with phi = -log of the law that the frozen process would keep; the start "
+        "is that law. Sampled: give a tolerance.",
     )
 )
 
