@@ -76,7 +76,7 @@ GENERIC = {
         {"process": walk(0.6), "initial": THREE, "duration": 3} | SAMPLES,
     ],
     "speck-seifert-equality": [
-        {"process": UNEVEN, "initial": THREE, "duration": 0.4} | SAMPLES,
+        {"process": UNEVEN, "initial": THREE, "duration": 0.1} | SAMPLES,
         {"process": SKEWED, "initial": TILTED, "duration": 0.03} | SAMPLES,
     ],
     "hatano-sasa-equality": [{"process": STIFFER, "duration": 1.0} | SAMPLES],
