@@ -34,7 +34,7 @@ def run(shape, seed):
     ring = pr.Langevin(potential=shape, sigma=2**0.5, protocol=switch, periodic=2 * math.pi)
     turns = {"turns": lambda x: torch.full_like(x, 0.5 / math.pi)}
     start = ring.quasi_invariant(0.0, 1)
-    return th.simulate(ring, start, edges[-1], 1500, 180, currents=turns, final_law=False, generator=seed)
+    return th.simulate(ring, start, edges[-1], 1500, 150, currents=turns, final_law=False, generator=seed)
 
 
 # %%
