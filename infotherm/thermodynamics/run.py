@@ -21,6 +21,7 @@ from infotherm.processes.integrators import Exact, Integrator, integrator_for
 from infotherm.processes.plans import State
 from infotherm.processes.protocol import discontinuity
 from infotherm.thermodynamics.blocks import block_seeds, blocks
+from infotherm.thermodynamics.langevin_rates import on_its_space
 from infotherm.thermodynamics.ledger import Current, Ledger, Mechanics, mechanics_of
 from infotherm.thermodynamics.paired_runs import paired_run
 from infotherm.thermodynamics.rates import first_time
@@ -141,6 +142,17 @@ class Run:
         """The last time."""
         return float(self.times[-1])
 
+    @cached_property
+    def _first_law(self) -> Distribution:
+        """The law at the start where its density counts: brought onto the ring where there is one."""
+        return _law_on_its_space(self.process, self.initial_law)
+
+    def _log_density(self, law: Distribution, x: Tensor) -> Tensor:
+        x = x.to(law.dtype)
+        if x.shape[-1] == 1 and _on_ring(self.process):
+            x = x.remainder(self.process.period.to(x))  # type: ignore[attr-defined]
+        return law.log_prob(x)
+
     def _mechanics(self) -> Mechanics:
         return mechanics_of(
             self.process, self.initial_law.dim, float(self.times[0]), self.end, splits=self.housekeeping
@@ -158,10 +170,7 @@ class Run:
         kernel = entries.pop("kernel")
         entries |= {"initial": first, "final": last}
         if self.final_law is not None:
-            system = self.initial_law.log_prob(first.to(self.initial_law.dtype)) - self.final_law.log_prob(
-                last.to(self.final_law.dtype)
-            )
-            system = system.to(first)
+            system = (self._log_density(self._first_law, first) - self._log_density(self.final_law, last)).to(first)
             entries["system_entropy"] = system
             entries["entropy_production"] = system + entries["medium_entropy"]
             entries["log_path_ratio"] = system + kernel
@@ -282,7 +291,7 @@ def _law_at_end(
         law = as_distribution(given, "final_law")
         if law.dim != p0.dim:
             raise ValueError(f"final_law must have D = {p0.dim} like p0; got {law.dim}")
-        return law
+        return _law_on_its_space(process, law)
     elif has_atoms(p0):
         reason = "p0 has atoms: the reversed path does not come back to them, and the entropy production is infinite"
     elif isinstance(process, Langevin) and p0.dim == 2 and not process.is_static:
@@ -292,6 +301,7 @@ def _law_at_end(
     else:
         end, start = float(times[-1]), float(times[0])
         try:
+            _law_on_its_space(process, p0)
             if isinstance(process, Langevin) and p0.dim <= 2:
                 return solved_marginal(process, p0, end, start, tolerance=_LAW)
             return process.marginal(p0, end, start)
@@ -300,6 +310,16 @@ def _law_at_end(
     for name in _WITH_LAW:
         missing[name] = reason
     return None
+
+
+def _on_ring(process: DiffusionProcess) -> bool:
+    period = process.period if isinstance(process, Langevin) else None
+    return period is not None and bool(period.isfinite().all())
+
+
+def _law_on_its_space(process: DiffusionProcess, law: Distribution) -> Distribution:
+    """The law of the states modulo the period on a ring of one coordinate, else the law itself."""
+    return on_its_space(process, law) if isinstance(process, Langevin) else law
 
 
 def _compiled(integrator: Integrator, state: State) -> State:
