@@ -115,18 +115,21 @@ def underdamped_total(
         times = start + torch.linspace(0, 1, _TIMES, dtype=torch.float64).reshape(-1, *[1] * end.ndim) * (end - start)
     grid = times.reshape(len(times), *[1] * (total.value.ndim + 1 - times.ndim), *times.shape[1:])
     size = p0.dim // 2
-    mass, weight, _ = _coefficients(process, p0, size)
+    wide = Gaussian.from_factor(p0.mean.double(), p0.scale_tril.double())  # a quadrature wants all digits
+    mass, weight, _ = _coefficients(process, wide, size)
 
     def heat_over_temperature(t: Tensor) -> Tensor:
         """sum_i friction (E v_i^2 / T_i - 1 / m_i)."""
-        now = law(t)
+        now = motion.transition(start.expand(t.shape), t).output(wide)
         squares = now.covariance.diagonal(dim1=-2, dim2=-1)[..., size:] + now.mean[..., size:].square()
         return (weight * squares - process.friction.to(mass) / mass).sum(-1)
 
     batch = total.shape
     medium = integrate(heat_over_temperature, start.expand(batch), end.expand(batch))
     system = entropy(law(end)) - entropy(p0)
-    parts = {"medium": Estimate(medium.value, error=medium.error, method="quadrature"), "system": system}
+    heat = medium.value.to(p0.dtype)
+    slip = medium.error.to(p0.dtype) + rounding_error([heat])
+    parts = {"medium": Estimate(heat, error=slip, method="quadrature"), "system": system}
     rate = gaussian_underdamped_rate(process, law(grid), grid)
     return replace(total, info={**total.info, "rate": rate, "times": times, **parts})
 

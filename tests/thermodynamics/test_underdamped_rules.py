@@ -52,3 +52,11 @@ def test_what_has_no_closed_form():
         entropy_production(quartic, LAW, 1.0)
     with pytest.raises(ValueError, match="positions and velocities"):
         entropy_production_rate(quartic, Gaussian(0.0, 1.0), 0.0)
+
+
+def test_a_total_in_single_precision():
+    single = Gaussian(LAW.mean.float(), LAW.covariance.float())
+    found, exact = entropy_production(PARTICLE, single, 2.0), entropy_production(PARTICLE, LAW, 2.0)
+    assert found.value.dtype == torch.float32
+    for mine, true in ((found, exact), (found.info["medium"], exact.info["medium"])):
+        assert abs(mine.value.double() - true.value).item() <= mine.error.item() < 1e-3
