@@ -28,10 +28,10 @@ from infotherm.processes.refinement import extrapolated
 from infotherm.processes.ring import scalar_fields
 from infotherm.thermodynamics.langevin_rates import (
     certain_infinity,
-    ends_abruptly,
     in_metric,
     mean_square,
     on_its_space,
+    runs_off_a_cliff,
     squares_of,
 )
 from infotherm.thermodynamics.rates import rate_quantity
@@ -81,7 +81,7 @@ def langevin_split(process: Langevin, p: Distribution, t: Any, split: str) -> Pa
     none = Estimate(torch.zeros((), dtype=torch.float64), error=torch.finfo(torch.float64).tiny, units=RATE)
     p = on_its_space(process, p)
     on_line = p.dim == 1 and process.period is None
-    if has_atoms(p) or ends_abruptly(p):
+    if has_atoms(p) or runs_off_a_cliff(process, p):
         if not on_line:
             raise ValueError("p must have a smooth density: its excess rate is infinite, and what is left has no score")
         return certain_infinity(p, RATE), none

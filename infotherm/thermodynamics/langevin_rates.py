@@ -20,6 +20,7 @@ from infotherm.processes import Langevin
 from infotherm.processes.grid_density import GridDensity
 from infotherm.processes.ring import ring_period
 from infotherm.processes.wrapping import wrapped
+from infotherm.thermodynamics.abrupt_ends import infinite_score
 from infotherm.thermodynamics.rates import rate_quantity
 from infotherm.thermodynamics.score_mismatch import RATE
 from infotherm.thermodynamics.system_and_medium import has_atoms
@@ -82,7 +83,7 @@ def atomic_langevin_rate(process: Langevin, p: Distribution, t: Any) -> Estimate
 def langevin_rate(process: Langevin, p: Distribution, t: Any, *, tolerance: float = 1e-10) -> Estimate:
     """Adaptive quadrature over x, or over the cells of a grid in the plane."""
     p = on_its_space(process, p)
-    if ends_abruptly(p):
+    if runs_off_a_cliff(process, p):
         return certain_infinity(p, RATE)
     return mean_square(process, p, t, squares_of(process, t), tolerance)
 
@@ -93,6 +94,8 @@ def sampled_langevin_rate(
 ) -> Estimate:
     """The mean over samples of the law."""
     p = on_its_space(process, p)
+    if runs_off_a_cliff(process, p):
+        return certain_infinity(p, RATE)
     generator = as_generator(generator, p.device)
     stream = stream_of(generator, p.device)
     x = p.sample((number_of_samples(n_samples),), generator=generator)
@@ -133,7 +136,8 @@ def mean_square(process: Langevin, p: Distribution, t: Any, squares: Squares, to
     lower, upper = (end[0] for end in p.bounds())
     integral = integrate(integrand, lower, upper, breakpoints=p.breakpoints(), rtol=tolerance, atol=1e-14)
     value, size = integral.value.unbind(-1)
-    error = integral.error[..., 0] + getattr(p, "accuracy", 0.0) * size + rounding_error([size])
+    known = getattr(p, "accuracy", 0.0) + 3 * getattr(p, "score_accuracy", 0.0)
+    error = integral.error[..., 0] + known * size + rounding_error([size])
     info = {} if integral.converged else {"converged": False}
     return Estimate(value, error=error, method="quadrature", units=RATE, info=info)
 
@@ -148,19 +152,10 @@ def _sizes(process: Langevin, t: Any) -> Squares:
     return sizes
 
 
-def ends_abruptly(p: Distribution) -> bool:
-    """Whether a scalar density jumps to zero at an end of its support, where a current without end starts."""
-    if p.dim != 1 or isinstance(p, GridDensity):
-        return False
-    lower, upper = (end[0] for end in p.bounds())
-    ends = torch.stack([lower, upper])
-    ends = ends[torch.isfinite(ends)]
-    if not len(ends):
-        return False
-    width = (p.breakpoints().max() - p.breakpoints().min()).abs()
-    inside = torch.where(ends == lower, ends + 1e-9 * width, ends - 1e-9 * width)
-    highest = p.log_prob(p.breakpoints()[:, None].to(p.dtype)).max()
-    return bool((p.log_prob(inside[:, None]) > highest - 12).any())
+def runs_off_a_cliff(process: Langevin, p: Distribution) -> bool:
+    """Whether a law (on its space) ends or jumps so abruptly that the current of the noise there is without end."""
+    on_ring = p.dim == 1 and process.period is not None and bool(process.period.isfinite().all())
+    return bool(infinite_score(p, ring_period(process) if on_ring else None).any())
 
 
 def certain_infinity(p: Distribution, units: str = "nat") -> Estimate:

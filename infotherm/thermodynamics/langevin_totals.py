@@ -13,7 +13,7 @@ from infotherm.distributions.base import Distribution
 from infotherm.information.entropies import entropy
 from infotherm.processes import Langevin
 from infotherm.processes.fokker_planck import evolve
-from infotherm.thermodynamics.langevin_rates import certain_infinity, ends_abruptly, on_its_space
+from infotherm.thermodynamics.langevin_rates import certain_infinity, on_its_space, runs_off_a_cliff
 from infotherm.thermodynamics.system_and_medium import has_atoms
 from infotherm.thermodynamics.totals import total_quantity
 
@@ -75,7 +75,9 @@ def langevin_total(
     medium, produced = _last(evolution.medium), _last(evolution.produced)
     total, other = (system + medium, produced) if route == "balance" else (produced, system + medium)
     where = torch.searchsorted(stops, asked.cpu())
-    if ends_abruptly(p0):  # what starts at a cliff runs down it at an infinite rate, for no time
+    if runs_off_a_cliff(
+        process, on_its_space(process, p0)
+    ):  # what starts at a cliff runs down it at an infinite rate, for no time
         evolution.rate[0, 0] = torch.inf
     rate = Estimate(evolution.rate[0, where], error=evolution.rate[1, where], method="quadrature", units="nat/time")
     info: dict[str, Any] = {"rate": rate, "times": asked, "system": system, "medium": medium, "nodes": evolution.nodes}

@@ -15,6 +15,7 @@ from infotherm.core.tensors import Generator, as_tensor
 from infotherm.distributions import Gaussian, GaussianMixture, as_distribution
 from infotherm.distributions.base import Distribution
 from infotherm.processes import AffineProcess, Langevin, MarkovJump, Process, steady_state
+from infotherm.thermodynamics.abrupt_ends import infinite_score
 from infotherm.thermodynamics.jump_split import jump_split
 from infotherm.thermodynamics.score_mismatch import (
     gaussian_mismatch,
@@ -72,7 +73,7 @@ def entropy_production_rate(
     -------
     Estimate
         Units "nat/time". Exact by closed form or quadrature, an estimate by Monte Carlo; infinite for a law without
-        density, and for one-way jumps.
+        density, for one that ends or jumps abruptly (a uniform law), and for one-way jumps.
 
     Raises
     ------
@@ -289,13 +290,14 @@ def gaussian_rate(process: AffineProcess, p: Gaussian, t: Any) -> Estimate:
 @rate_quantity.rule(AffineProcess, Distribution, method="closed-form", when=needs_atoms)
 def atomic_rate(process: AffineProcess, p: Distribution, t: Any) -> Estimate:
     """Infinite: the score of an atom is."""
-    batch = torch.broadcast_shapes(p.batch_shape, as_tensor(t, "t").shape)
-    return infinite(p, batch, "nat/time")
+    return _infinite_rate(p, t)
 
 
 @rate_quantity.rule(AffineProcess, Distribution, method="quadrature", when=_needs_one_dimension)
 def scalar_rate(process: AffineProcess, p: Distribution, t: Any, *, tolerance: float = 1e-12) -> Estimate:
     """Adaptive quadrature over x."""
+    if _runs_off_a_cliff(p):
+        return _infinite_rate(p, t)
     return scalar_mismatch(p, *fields(process, p, t), tolerance=tolerance)
 
 
@@ -304,7 +306,27 @@ def sampled_rate(
     process: AffineProcess, p: Distribution, t: Any, *, n_samples: int = 10_000, generator: Generator = None
 ) -> Estimate:
     """The mean over samples of the law."""
+    if _runs_off_a_cliff(p):
+        return _infinite_rate(p, t)
     return sampled_mismatch(p, *fields(process, p, t), n_samples=n_samples, generator=generator)
+
+
+def _runs_off_a_cliff(p: Distribution) -> bool:
+    """Whether densities end or jump so abruptly that the current of the noise there is without end.
+
+    Raises
+    ------
+    ValueError
+        When only some laws of a batch do.
+    """
+    found = infinite_score(p)
+    if bool(found.any()) and not bool(found.all()):
+        raise ValueError("a batch must not mix laws with and without an infinite rate (abrupt ends): take them apart")
+    return bool(found.any())
+
+
+def _infinite_rate(p: Distribution, t: Any) -> Estimate:
+    return infinite(p, torch.broadcast_shapes(p.batch_shape, as_tensor(t, "t").shape), "nat/time")
 
 
 def _mismatch(
@@ -313,7 +335,7 @@ def _mismatch(
     """E |F x + f - grad log p|^2 in the metric of D, for the field (D, F, f), by the route that fits."""
     if isinstance(p, Gaussian) and method in ("auto", "closed-form"):
         return gaussian_mismatch(p, *field, accuracy=accuracy)
-    if has_atoms(p):
+    if has_atoms(p) or _runs_off_a_cliff(p):
         return infinite(p, p.batch_shape, "nat/time")
     if p.dim == 1 and method in ("auto", "quadrature"):
         return scalar_mismatch(p, *field, **options)

@@ -143,7 +143,19 @@ def scalar_mismatch(
         breakpoints = None
     integral = integrate(integrand, lower, upper, breakpoints=breakpoints, rtol=tolerance)
     value = weight * integral.value
+    if not bool(torch.isfinite(value.detach()).all() and torch.isfinite(integral.error).all()):
+        raise ValueError("the mean square of force and score has no finite value: the tails of p are too heavy")
     error = weight.detach().abs() * integral.error + rounding_error([value])
+    known = getattr(p, "score_accuracy", 0.0)
+    if known:
+        # a score with the relative error e moves the squares by 2 e |s| |F x + f - s|, at most e (s^2 + square)
+
+        def squared(x: Tensor) -> Tensor:
+            log_density, score = p.log_prob(x[..., None]), p.score(x[..., None])[..., 0]
+            return torch.where(log_density > -700, torch.exp(log_density) * score.square(), 0.0)
+
+        information = integrate(squared, lower, upper, breakpoints=breakpoints, rtol=1e-3)
+        error = error + known * (weight.detach().abs() * (information.value + information.error) + value.detach())
     info = {} if integral.converged else {"converged": False}
     return Estimate(value, error=error, method="quadrature", units=RATE, info=info)
 

@@ -3,9 +3,10 @@
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from infotherm.distributions import Gaussian
-from infotherm.processes import OrnsteinUhlenbeck
+from infotherm.processes import Langevin, OrnsteinUhlenbeck
 from infotherm.thermodynamics import entropy_production_rate
 from infotherm.thermodynamics.score_mismatch import (
     gaussian_mismatch,
@@ -74,3 +75,21 @@ def test_equal_fields_leave_rounding_only():
     law, field = Gaussian([1e3, -1e3], [[1e6, 0.0], [0.0, 1e-6]]), (torch.eye(2, dtype=F64), torch.ones(2, dtype=F64))
     found = quadratic_mean(law.mean, law.covariance, torch.eye(2, dtype=F64), (field, field))
     assert found.value.item() == 0.0 and 0 < found.error.item() < 1e-15
+
+
+def test_the_error_covers_scores_by_differences():
+    """Under dX = -X dt + sqrt 2 dB: E(x + s)^2 = E x^2 - 2 + E s^2, and E(1 - |x|)^2 = 1 for the Laplace law.
+
+    Its score is taken next to the kink, where a difference must not reach across.
+    """
+    relaxing = OrnsteinUhlenbeck([[1.0]], 2**0.5)
+    trapped = Langevin(potential=lambda x: 0.5 * x.square().sum(-1), temperature=1.0)
+    known = {
+        "beta": (stats.beta(3, 3), 2 / 7 - 2 + 40),
+        "gamma": (stats.gamma(2.5), 8.75),
+        "laplace": (stats.laplace(), 1.0),
+    }
+    for law, truth in known.values():
+        for process in (relaxing, trapped):
+            found = entropy_production_rate(process, law)
+            assert abs(found.value.item() - truth) <= found.error.item() < 1e-6
