@@ -123,7 +123,7 @@ def current_statistics(process: Process, counting: Any) -> CurrentStatistics:
     process = _accepted(process, "current_statistics")
     weights = edge_weights(process, counting, "counting").to(torch.float64)
     chain = isinstance(process, MarkovChain)
-    rates = (process.matrix[..., None, :, :] if chain else process.reservoir_rates_at()).to(torch.float64)
+    rates = _counted_rates(process).to(torch.float64)
     moves = process.moves.to(torch.float64) if chain else rates.sum(-3)
     law = eliminated(moves)
     flows = law[..., None, :, None] * rates
@@ -180,7 +180,7 @@ def entropy_counting(process: Process) -> Tensor:
         When a jump has no return: it would weigh infinitely.
     """
     process = _accepted(process, "entropy_counting")
-    rates = process.matrix[..., None, :, :] if isinstance(process, MarkovChain) else process.reservoir_rates_at()
+    rates = _counted_rates(process)
     weights, one_way = log_ratio(rates, rates.mT)
     if validating(rates) and bool(one_way.any()):
         where = torch.nonzero(one_way)[0].tolist()
@@ -232,7 +232,8 @@ def rate_function(process: Process, counting: Any, current: Any) -> Estimate:
     -------
     Estimate
         In nat/time (nat/step), >= 0. Where no tilt below 500 has this mean current, a lower bound without a known error
-        (`converged` False, with a warning): the current may not be possible.
+        (`converged` False, with a warning): the current may not be possible. A current of zero that every jump would
+        change is one of no jumps, and found.
 
     References
     ----------
@@ -247,6 +248,7 @@ def rate_function(process: Process, counting: Any, current: Any) -> Estimate:
     process = _accepted(process, "rate_function")
     current = require_finite(as_tensor(current, "current", dtype=torch.float64, device=process.device), "current")
     weights = edge_weights(process, counting, "counting").detach().to(torch.float64)
+    weights = torch.where(_counted_rates(process) > 0, weights, 0.0)  # jumps that never happen count for nothing
     widest = float(weights.abs().amax())
     if widest == 0:
         raise ValueError("counting must not be zero everywhere")
@@ -254,23 +256,19 @@ def rate_function(process: Process, counting: Any, current: Any) -> Estimate:
     batch = torch.broadcast_shapes(current.shape, process.batch_shape, weights.shape[:-3])
     target = current.expand(batch)
 
-    def tangent(q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def tangent(q: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         root = tilted(process, weights, q)
-        value, error, slope = (
-            root.value.detach(),
-            root.error,
-            _tilted_mean(process, weights, q, root.balanced, root.law),
-        )
+        value, error = root.value.detach(), root.error
+        slope, size = _tilted_mean(process, weights, q, root.balanced, root.law)
         if isinstance(process, MarkovChain):
-            error, slope = error / (value - error).clamp(min=torch.finfo(value.dtype).tiny), slope / value
-            value = value.log()
-        return value, error, slope
+            error = error / (value - error).clamp(min=torch.finfo(value.dtype).tiny)
+            value, slope, size = value.log(), slope / value, size / value
+        return value, error, slope, size
 
     low, high = torch.zeros_like(target), torch.zeros_like(target)
     width = 1.0 / widest
     for _ in range(64):  # the slope at low must be <= j <= that at high
-        value_low, error_low, slope_low = tangent(low)
-        value_high, error_high, slope_high = tangent(high)
+        slope_low, slope_high = tangent(low)[2], tangent(high)[2]
         above, below = slope_low > target, slope_high < target
         if not bool(((above & (low > -most)) | (below & (high < most))).any()):
             break
@@ -279,15 +277,20 @@ def rate_function(process: Process, counting: Any, current: Any) -> Estimate:
         width *= 2
     for _ in range(60):
         middle = 0.5 * (low + high)
-        _, _, slope = tangent(middle)
+        slope = tangent(middle)[2]
         low, high = torch.where(slope <= target, middle, low), torch.where(slope > target, middle, high)
-    value_low, error_low, slope_low = tangent(low)
-    value_high, error_high, slope_high = tangent(high)
-    reached = (slope_low <= target + 1e-9 * widest) & (slope_high >= target - 1e-9 * widest)
+    value_low, error_low, slope_low, size_low = tangent(low)
+    value_high, error_high, slope_high, size_high = tangent(high)
+    reached = (slope_low <= target + 1e-12 * size_low) & (slope_high >= target - 1e-12 * size_high)
     candidates = torch.stack([low * target - value_low, high * target - value_high])
     # sup <= value + (distance of the ends) * (how far the slopes are from j), by convexity
     gap = (high - low) * torch.maximum((target - slope_low).abs(), (slope_high - target).abs())
     value = candidates.amax(0).clamp(min=0.0)  # q = 0 gives zero
+    # lambda cannot fall below the rate of staying: for j = 0 that bounds the supremum
+    least = _staying(process)
+    left = torch.where(target == 0, torch.minimum(value_low, value_high) - least, math.inf).clamp(min=0.0)
+    still = ~reached & left.isfinite() & (left <= 1e-9 * least.abs())
+    gap, reached = torch.where(still, left, gap), reached | still
     error = gap + torch.maximum(error_low, error_high) + rounding_error([low * target, value])
     info: dict[str, Any] = {"tilt": low}
     if not bool(reached.all()):
@@ -301,16 +304,32 @@ def rate_function(process: Process, counting: Any, current: Any) -> Estimate:
     return Estimate(value, error=torch.where(reached, error, math.inf), units=_units(process), info=info)
 
 
-def _tilted_mean(process: Process, weights: Tensor, q: Tensor, balanced: Tensor, law: Tensor) -> Tensor:
-    """The derivative of the Perron root, sum_ij l_i M_ij c_ij r_j / (l r): tilted flows times weights."""
-    chain = isinstance(process, MarkovChain)
-    rates = (process.matrix[..., None, :, :] if chain else process.reservoir_rates_at()).detach().to(torch.float64)
-    parts = rates * torch.exp(q[..., None, None, None] * weights)
+def _tilted_mean(process: Process, weights: Tensor, q: Tensor, balanced: Tensor, law: Tensor) -> tuple[Tensor, Tensor]:
+    """The derivative of the Perron root, sum_ij l_i M_ij c_ij r_j / (l r), and the same sum of the sizes |c_ij|."""
+    parts = _counted_rates(process).detach().to(torch.float64)
+    parts = parts * torch.exp(q[..., None, None, None] * weights)
     whole = parts.sum(-3)
-    share = (parts * weights).sum(-3) / torch.where(whole > 0, whole, 1.0)  # mean weight of an edge
-    flows = law[..., :, None] * balanced
-    stays = (law * (parts * weights).sum(-3).diagonal(dim1=-2, dim2=-1)).sum(-1)
-    return (flows * share).sum((-2, -1)) + stays * float(chain)
+
+    def mean(worth: Tensor) -> Tensor:
+        earned = (parts * worth).sum(-3)
+        share = earned / torch.where(whole > 0, whole, 1.0)  # mean weight of an edge
+        flows = (law[..., :, None] * balanced * share).sum((-2, -1))
+        stays = (law * earned.diagonal(dim1=-2, dim2=-1)).sum(-1)
+        return flows + stays * float(isinstance(process, MarkovChain))
+
+    return mean(weights), mean(weights.abs())
+
+
+def _counted_rates(process: Process) -> Tensor:
+    """The rates, or for a chain the probabilities, of what can be counted: (..., R, K, K)."""
+    return process.matrix[..., None, :, :] if isinstance(process, MarkovChain) else process.reservoir_rates_at()
+
+
+def _staying(process: Process) -> Tensor:
+    """What lambda is not below however the jumps are tilted: minus the least exit rate, or the log of P_ii, (...)."""
+    if isinstance(process, MarkovChain):
+        return process.matrix.detach().double().diagonal(dim1=-2, dim2=-1).amax(-1).log()
+    return -process.rates.detach().double().sum(-1).amin(-1)
 
 
 def _accepted(process: Any, asked: str) -> Process:

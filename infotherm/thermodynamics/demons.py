@@ -94,7 +94,8 @@ def szilard_engine(
     Raises
     ------
     ValueError
-        For an error outside [0, 1], shares that do not sum to one, an unknown method, a measurement that tells nothing.
+        For an error outside [0, 1], shares that do not sum to one, an unknown method, a measurement that tells nothing,
+        sampled cycles in which the walls squeeze out a particle.
 
     References
     ----------
@@ -126,6 +127,8 @@ def szilard_engine(
         i, y = joint.sample((number_of_samples(n_samples),), generator=generator).long().unbind(-1)
         pointwise = joint.pmf.log() - joint.pmf.sum(-1, keepdim=True).log() - joint.pmf.sum(-2, keepdim=True).log()
         work, pointwise = (temperature * _looked_up(gains, i, y), _looked_up(pointwise, i, y))
+        if not bool(work.isfinite().all()):
+            raise ValueError("walls must not squeeze out a particle: the mean work of sampled cycles is minus infinity")
         return engine_of_samples(work, pointwise, temperature, stream)
     if method != "closed-form":
         raise ValueError(f"method must be 'closed-form' or 'monte-carlo'; got {method!r}")
@@ -219,8 +222,12 @@ def continuous_demon(
     logs = torch.stack([torch.log1p(-P), P.log()], -1)
     value = -temperature * (law * logs.flip(-1)).sum(-1)
     work = Estimate(value, error=rounding_error([value, temperature * law.sum(-1)]), units="energy")
+    relaxed = torch.exp(-rate * interval)[..., None]
     switched = other * -torch.expm1(-rate * interval)[..., None]
-    binary = -(torch.xlogy(switched, switched) + (1 - switched) * torch.log1p(-switched))
+    same = law + other * relaxed  # 1 - switched, which may be smaller than any rounding of 1
+    few = switched < 0.5
+    kept = torch.where(few, same * torch.log1p(-torch.where(few, switched, 0.0)), torch.xlogy(same, same))
+    binary = -(torch.xlogy(switched, switched) + kept)
     entropy = -(law * logs).sum(-1) + (law * binary / switched).sum(-1)
     information = Estimate(entropy, error=4 * rounding_error([entropy, torch.ones_like(entropy)]))
     return FeedbackEngine(work, information, efficiency_of(work, information, temperature))

@@ -112,7 +112,7 @@ def first_passage_time(process: MarkovJump | MarkovChain, target: Any, p0: Any) 
     >>> steps = MarkovJump([[0.0, 2.0, 0.0], [1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
     >>> passage = first_passage_time(steps, 2, [1.0, 0.0, 0.0])
     >>> passage.mean, passage.survival(1.0)
-    (2 +- 4.8e-14 time  exact  closed-form, 0.665143319366 +- 3.5e-15  exact  closed-form)
+    (2 +- 4.8e-14 time  exact  closed-form, 0.665143319366 +- 5e-15  exact  closed-form)
     """
     if not isinstance(process, MarkovJump | MarkovChain):
         raise TypeError(f"process must be a MarkovJump or a MarkovChain; got {type(process).__name__}")

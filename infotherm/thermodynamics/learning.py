@@ -146,9 +146,9 @@ def _response(duration: float, rate: float, k: float, drive: str) -> tuple[float
     if drive == "sudden":
         return rate * gone / k, rate**2 * -math.expm1(-2 * turns) / (2 * k)
     slope = rate / duration  # a' = slope (1 - exp(-k t)) / k
-    if turns < 0.1:  # series of x - 1 + exp(-x) and of x - 2 (1 - exp(-x)) + (1 - exp(-2 x)) / 2, which cancel
-        first = sum((-1) ** n * turns**n / math.factorial(n) for n in range(2, 16))
-        second = sum((-1) ** n * turns**n / math.factorial(n) * (2 - 2 ** (n - 1)) for n in range(3, 22))
+    if turns < 1.0:  # series of x - 1 + exp(-x) and of x - 2 (1 - exp(-x)) + (1 - exp(-2 x)) / 2, which cancel
+        first = sum((-1) ** n * turns**n / math.factorial(n) for n in range(2, 24))
+        second = sum((-1) ** n * turns**n / math.factorial(n) * (2 - 2 ** (n - 1)) for n in range(3, 32))
     else:
         first = turns - gone
         second = turns - 2 * gone - math.expm1(-2 * turns) / 2

@@ -162,6 +162,24 @@ def test_rate_function():
     assert walk.error[2] == math.inf and not walk.converged and walk.error[:2].amax() < 1e-12
 
 
+def test_impossible_currents_of_one_way_jumps():
+    one_way, forward = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], dtype=F64), CYCLES.clamp(min=0)
+    for speed in (1.0, 1e-12):
+        with pytest.warns(RuntimeWarning, match="has the mean current"):
+            backwards = rate_function(MarkovJump(speed * one_way), forward, -1e-10)
+        assert backwards.error == math.inf and not backwards.converged  # the truth is infinite
+        still = rate_function(MarkovJump(speed * one_way), forward, 0.0)
+        assert abs(still.value - speed) <= still.error < 1e-12 * speed and still.converged
+
+
+def test_weights_of_jumps_that_never_happen_count_for_nothing():
+    one_way, forward = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], dtype=F64), CYCLES.clamp(min=0)
+    odd = forward.clone()
+    odd[1, 0], odd[2, 2] = 1e6, 1e6
+    found = rate_function(MarkovJump(one_way), odd, 0.5)
+    assert abs(found.value.item() - (1.5 * math.log(1.5) - 0.5)) <= found.error.item() < 1e-12
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

@@ -119,6 +119,18 @@ def test_rare_states_give_unlimited_work_at_growing_efficiency():
     assert bool((curve.efficiency.value.diff() > 0).all()) and 0.9 < curve.efficiency.value[-1] < 1
 
 
+@pytest.mark.parametrize(("probability", "interval"), [(1e-17, 50.0), (1e-300, 1e3), (1e-20, 1.0)])
+def test_states_rarer_than_rounding(probability, interval):
+    demon = continuous_demon(probability, interval)
+    q = -math.expm1(-interval)  # leaving the rare state; its cycle is one measurement as a rule
+    rare = -math.log(probability)
+    # of the other state: h(P q) / (P q) = 1 - log(P q)
+    entropy = 1 + rare - math.log(q) + (-q * math.log(q) - math.exp(-interval) * -interval) / q * probability
+    assert demon.information.value.item() == pytest.approx(entropy, rel=1e-13)
+    assert demon.extracted_work.value.item() == pytest.approx(rare, rel=1e-13)
+    assert math.isfinite(demon.efficiency.error.item())
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -128,6 +140,10 @@ def test_rare_states_give_unlimited_work_at_growing_efficiency():
         (lambda: szilard_engine(error=0.5), "tell something"),
         (lambda: szilard_engine((0.3, 0.3)), "sum"),
         (lambda: szilard_engine(walls=[[1.0, 0.0, 0.0]]), "walls must have shape"),
+        (
+            lambda: szilard_engine(error=0.1, walls=[[1.0, 0.0], [0.0, 1.0]], method="monte-carlo"),
+            "walls must not squeeze",
+        ),
         (lambda: szilard_engine(method="guess"), "got 'guess'"),
         (lambda: szilard_engine(temperature=-1.0), "temperature"),
         (lambda: symmetric_errors(0.1, 1), "positions must be at least 2"),

@@ -63,6 +63,12 @@ def test_against_simulation(process):
     assert abs(times.mean() - elsewhere.mean.value) > 20 * spread
 
 
+@pytest.mark.parametrize("t", [100.0, 300.0, 500.0, 600.0])
+def test_what_has_decayed_for_long_is_known_as_well_as_stated(t):
+    survived = first_passage_time(MarkovJump([[0.0, 1.0], [0.0, 0.0]]), 1, Discrete([1.0, 0.0])).survival(t)
+    assert abs(survived.value.item() - math.exp(-t)) <= survived.error.item() < 1e-12 * math.exp(-t) * t
+
+
 def test_steps_of_a_chain():
     chain = MarkovChain([[0.75, 0.25], [0.0, 1.0]])
     passage = first_passage_time(chain, 1, [1.0, 0.0])

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import mpmath
 import pytest
 import torch
 from hypothesis import given, settings
@@ -103,6 +104,15 @@ def test_simulated_weights(drive):
     for found, expected in ((heat, exact.heat), (accuracy, exact.accuracy)):
         assert abs(found.value - expected.value) <= SIGMAS * found.stderr + 1e-3 * expected.value
         assert found.stderr < 0.02
+
+
+@pytest.mark.parametrize("duration", [0.0999, 0.1, 0.12, 0.3, 0.9999, 1.0, 3.0])
+def test_the_heat_of_a_linear_drive_is_known_as_well_as_stated(duration):
+    with mpmath.workdps(40):
+        x = mpmath.mpf(duration)
+        truth = (x - 2 * (1 - mpmath.exp(-x)) + (1 - mpmath.exp(-2 * x)) / 2) / x**2
+        heat = hebbian_weight(duration, drive="linear").heat
+        assert abs(mpmath.mpf(heat.value.item()) - truth) <= heat.error.item()
 
 
 def test_slow_learning_costs_what_the_weight_knows():
