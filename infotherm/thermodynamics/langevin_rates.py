@@ -19,7 +19,7 @@ from infotherm.distributions.base import Distribution
 from infotherm.processes import Langevin
 from infotherm.processes.grid_density import GridDensity
 from infotherm.processes.ring import ring_period
-from infotherm.processes.wrapping import wrapped
+from infotherm.processes.wrapping import wrapped, wrapped_plane
 from infotherm.thermodynamics.abrupt_ends import infinite_score
 from infotherm.thermodynamics.rates import rate_quantity
 from infotherm.thermodynamics.score_mismatch import RATE
@@ -30,7 +30,9 @@ Squares = Callable[[Tensor, Tensor], Tensor]
 
 
 def on_its_space(process: Langevin, p: Distribution) -> Distribution:
-    """The law on the ring where the process is one of a single coordinate, else p itself."""
+    """The law on the ring or torus of a process of one or two coordinates, else p itself."""
+    if process.period is not None and p.dim == 2 and not has_atoms(p) and bool(process.period.isfinite().any()):
+        return wrapped_plane(p, process.period.expand(2).tolist())
     if process.period is None or p.dim != 1 or not math.isfinite(float(process.period.reshape(-1)[0])):
         return p
     return wrapped(p, ring_period(process))
