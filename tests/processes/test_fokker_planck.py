@@ -132,8 +132,6 @@ def test_a_law_on_part_of_the_line():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="no range holds the law"):
-        marginal(Langevin(force=lambda x: x**3, sigma=1.0), Gaussian(0.0, 1.0), 1.0)
     with pytest.raises(ValueError, match="one law for a grid"):
         marginal(TRAP, Gaussian([[0.0], [1.0]], [[[1.0]], [[1.0]]]), 1.0)
     with pytest.raises(ValueError, match="a grid needs D <= 2"):

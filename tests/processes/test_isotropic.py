@@ -145,37 +145,6 @@ def build(spec):
     return getattr(processes, spec["process"])(**options)
 
 
-def test_schedules():
-    linear = VariancePreserving(0.5, 3.0, horizon=2.0)
-    found = VariancePreserving(beta=lambda t: 0.5 + 1.25 * t, horizon=2.0)
-    pair = VariancePreserving(
-        beta=(lambda t: 0.5 + 1.25 * t, lambda s, t: (t - s) * (0.5 + 0.625 * (s + t))), horizon=2.0
-    )
-    single = VariancePreserving(beta=lambda t: 0.5 + 1.25 * float(t), horizon=2.0)  # knows one time only
-    times = torch.tensor([[0.2], [0.7], [2.0]], dtype=F64)
-    for process in (found, pair, single):
-        assert (process.beta_min, process.beta_max) == (0.5, 3.0)
-        for part in ("gain", "noise_variance"):
-            known = getattr(linear.transition(0.1, times[1:]), part)
-            assert torch.allclose(getattr(process.transition(0.1, times[1:]), part), known, rtol=1e-13)
-        assert torch.allclose(
-            process.integrated_diffusion(0.0, times), linear.integrated_diffusion(0.0, times), rtol=1e-13
-        )
-    stepped = VariancePreserving(beta=lambda t: torch.where(t < 0.3, 1.0, 4.0).to(F64))
-    assert stepped.transition(0.0, 1.0).gain.item() == pytest.approx(math.exp(-0.5 * (0.3 + 2.8)), rel=1e-9)
-
-
-def test_the_cosine_schedule():
-    process = VariancePreserving(beta=cosine_schedule(horizon=2.0, offset=0.01), horizon=2.0)
-    angle = lambda t: (t / 2 + 0.01) / 1.01 * math.pi / 2  # noqa: E731
-    for t in (0.0, 0.3, 1.9):
-        gain = process.transition(0.0, t).gain.item()
-        assert gain == pytest.approx(math.cos(angle(t)) / math.cos(angle(0.0)), rel=1e-13)
-    assert process.beta_max == 500.0 and process.transition(0.0, 2.0).gain.item() > 0.0
-    brief = process.transition(1.0, 1.0 + 2.0**-40)
-    assert brief.noise_variance.item() == pytest.approx(process.beta(1.0).item() * 2.0**-40, rel=1e-11)
-
-
 @pytest.mark.parametrize("name", ["sub-VP", "sub-VP of a function"])
 def test_sub_vp_against_the_integrated_equations(name):
     process = PROCESSES[name]
@@ -275,14 +244,6 @@ def test_the_straight_line_ends():
         (lambda: VariancePreserving(beta_min=-1.0), "beta_min must be a finite number >= 0.0; got -1.0"),
         (lambda: VariancePreserving(kappa=0.0), "kappa must be a finite number > 0.0"),
         (lambda: VariancePreserving(kappa=[1.0, 2.0]), "kappa must be one number"),
-        (lambda: VariancePreserving(beta=lambda t: t - 0.5), r"beta must be >= 0; got -0.5 at time 0"),
-        (lambda: VariancePreserving(beta=lambda t: 1 / t).beta(0.0), "beta must be finite"),
-        (lambda: VariancePreserving(beta=lambda t: [t, t]), "beta must be a function of time that returns 0 axes"),
-        (
-            lambda: VariancePreserving(beta=(lambda t: 1 + t, lambda s, t: t - s)),
-            "the integral given must be that of beta; from 0.5 to 0.9 it is 0.4, quadrature gives 0.68",
-        ),
-        (lambda: cosine_schedule(offset=0.0), "offset must be a finite number > 0; got 0.0"),
         (lambda: SubVariancePreserving(kappa=-1.0), "kappa must be a finite number > 0.0"),
         (lambda: VarianceExploding(1.0, sigma_min=0.1, sigma_max=1.0), "give either sigma, or both"),
         (lambda: VarianceExploding(sigma_min=0.1), "give either sigma, or both"),
@@ -293,9 +254,3 @@ def test_the_straight_line_ends():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-def test_a_schedule_that_is_none():
-    for beta in (1.0, (torch.sin,), "cosine"):
-        with pytest.raises(TypeError, match="beta must be a function of time, or a pair of functions"):
-            VariancePreserving(beta=beta)

@@ -60,14 +60,6 @@ def test_a_torus_of_two_rings():
 
 
 def test_refusals():
-    turning = Langevin(
-        force=lambda x: -x,
-        sigma=lambda x, c: torch.stack(
-            [torch.stack([torch.ones_like(x[..., 0]), 0.5 * torch.sin(x[..., 0])], -1), torch.ones_like(x)], -1
-        ),
-    )
-    with pytest.raises(ValueError, match="diffusion matrix that is diagonal"):
-        stationary_density(turning, 0.0, 2)
     with pytest.raises(ValueError, match="must have a density for a grid in the plane"):
         evolve(linear(GYRATOR, 1.0), Gaussian([0.0, 0.0], torch.zeros(2, 2)), [0.0, 1.0])
     with pytest.raises(ValueError, match="no range of the plane"):

@@ -13,7 +13,6 @@ from infotherm.information import mutual_information
 from infotherm.processes import MarkovJump, OrnsteinUhlenbeck, steady_state
 from infotherm.thermodynamics import entropy_production_rate
 from infotherm.thermodynamics.bipartite import bipartite_rates, transfer_entropy_rate
-from infotherm.thermodynamics.linear_information_flow import filter_covariance
 
 F64 = torch.float64
 quick = settings(max_examples=25)
@@ -187,16 +186,6 @@ def test_sampled_history_converges_to_the_rate():
     # Richardson twice: errors go as h and h^2
     once = [2 * middle - coarse, 2 * fine - middle]
     assert abs((4 * once[1] - once[0]) / 3 - rate) < 0.02 * abs(fine - rate) < 1e-3
-
-
-def test_filter_solves_its_equation():
-    process, _ = random_diffusion(11, (3, 2))
-    a, d = -process.rate, 0.5 * process.sigma @ process.sigma.mT
-    own, coupling, noise, seen = a[:3, :3], a[3:, :3], d[:3, :3], d[3:, 3:]
-    s, change = filter_covariance(own, coupling, noise, seen)
-    residual = own @ s + s @ own.mT + 2 * noise - s @ coupling.mT @ torch.linalg.inv(2 * seen) @ coupling @ s
-    assert residual.abs().max() < 1e-12 and change < 1e-12
-    assert torch.linalg.eigvalsh(s).min() > 0
 
 
 def test_a_cooled_part_pays_with_information():
