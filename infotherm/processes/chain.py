@@ -46,6 +46,8 @@ class MarkovChain(Process):
     def __init__(self, matrix: Any) -> None:
         matrix = as_tensor(matrix, "matrix")
         self.states = require_shape(matrix, ("...", "K", "K"), "matrix")["K"]
+        if self.states == 0:
+            raise ValueError(f"matrix must be that of at least one state; got shape {tuple(matrix.shape)}")
         require_finite(matrix, "matrix")
         if validating(matrix):
             if bool((matrix < 0).any()):

@@ -112,6 +112,8 @@ class MarkovJump(Process):
         letters = ("...", "K", "K") if self._name == "rates" else ("...", "R", "K", "K")
         size = require_shape(rates, letters, self._name)["K"]
         diagonal = torch.eye(size, dtype=torch.bool, device=rates.device)
+        if size == 0:
+            raise ValueError(f"{self._name} must be those of at least one state; got shape {tuple(rates.shape)}")
         rates = torch.where(diagonal, 0.0, rates)
         if validating(rates) and not bool((rates.isfinite() & (rates >= 0)).all()):
             where = torch.nonzero(~(rates.isfinite() & (rates >= 0)))[0].tolist()

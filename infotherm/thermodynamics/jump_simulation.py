@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -81,13 +82,15 @@ def simulate_jumps(
     >>> simulate_jumps(ring, Discrete([1.0, 0.0, 0.0]), 2.0, 10_000, generator=0).mean("entropy_production")
     5.509 +- 0.031 nat  estimate  monte-carlo(n=10000)
     """
+    if not isinstance(process, MarkovJump | MarkovChain):
+        raise TypeError(f"process must be a MarkovJump or a MarkovChain; got {type(process).__name__}")
     law = as_distribution(p0, "p0")
     if not isinstance(law, Discrete):
         raise TypeError(f"p0 must be a Discrete law of one part; got {type(law).__name__}")
     check_states(process, law, "p0")
     begin = 0.0 if start is None else float(start)
     weights = {} if counting is None else dict(counting) if isinstance(counting, Mapping) else {"current": counting}
-    own = as_generator(generator, "cpu" if generator is None or isinstance(generator, int) else generator.device)
+    own = as_generator(generator, generator.device if isinstance(generator, torch.Generator) else "cpu")
     stream = stream_of(own)
     seed = seed_of(generator)
     saved = None if save is None else _saved_times(save, float(duration))
@@ -138,10 +141,10 @@ def simulate_jumps(
 
 
 def _saved_times(save: Any, duration: float) -> Tensor:
-    if isinstance(save, int) and not isinstance(save, bool):
+    if isinstance(save, int | np.integer) and not isinstance(save, bool):
         if save < 1:
             raise ValueError(f"save must be a number of times or the times themselves; got {save}")
-        return torch.linspace(0.0, duration, save, dtype=torch.float64)
+        return torch.linspace(0.0, duration, int(save), dtype=torch.float64)
     times = as_tensor(save, "save", dtype=torch.float64).flatten()
     if not len(times) or not bool(((times >= 0) & (times <= duration)).all()):
         raise ValueError(f"save must hold times from 0 to the duration {duration}; got {times.tolist()}")

@@ -138,6 +138,8 @@ def _precision_limits(samples: Tensor, levels: Sequence[float]) -> tuple[Tensor,
     if n <= k + 1:
         raise ValueError(f"currents must have more samples than currents + 1 = {k + 1}; got {n}")
     rows = samples.reshape(n, -1, k).movedim(0, 1)
+    largest = rows.abs().amax(1, keepdim=True)
+    rows = rows / torch.where(largest > 0, largest, 1.0)  # their squares may over- or underflow
     mean = rows.mean(1)
     away = rows - mean[:, None]
     spread = away.square().sum(1).div(n - 1).sqrt()

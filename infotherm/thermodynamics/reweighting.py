@@ -170,7 +170,15 @@ def exponential_average(exponent: Any, *, streams: Iterable[str] = (UNNAMED,)) -
         scaled = (logs - top).exp()
         stderr = top.exp() * scaled.std(0) / math.sqrt(n)
         error = value * diagnostics.largest_share + rounding_error([value * (1 + logs.abs().max(0).values)])
-    return gated(value, stderr, error, diagnostics, units="1", streams=streams).to(given.dtype)
+    found = gated(value, stderr, error, diagnostics, units="1", streams=streams)
+    too_large = value.detach() > torch.finfo(given.dtype).max
+    if bool(too_large.any()):
+        reason = f"the average overflows {given.dtype}: take log_exponential_average"
+        found = refused_where(
+            too_large | ~diagnostics.trusted, reason, value, stderr, error, units="1", streams=streams,
+            info=dict(found.info),
+        )  # fmt: skip
+    return found.to(given.dtype)
 
 
 def log_exponential_average(exponent: Any, *, streams: Iterable[str] = (UNNAMED,)) -> Estimate:

@@ -296,15 +296,19 @@ def _positive_product(first: Estimate, second: Estimate) -> Estimate:
     stderr = joined_stderr(mine, theirs, first, second) + size_product(first.stderr, second.stderr)
     error = size_product(b, first.error) + size_product(a, second.error) + size_product(first.error, second.error)
     error = error + rounding_error([value])
+    kind, undefined = sum_kind(first.kind, second.kind), {}
+    if bool(value.isnan().any()):
+        kind = "unknown" if bool(value.isnan().all()) else kind
+        undefined = {"reason": "a mean current of zero, with no variance or no dissipation, leaves nothing to compare"}
     return Estimate(
         value,
         stderr=stderr.nan_to_num(nan=math.inf, posinf=math.inf),
         error=error.nan_to_num(nan=math.inf, posinf=math.inf),
-        kind=sum_kind(first.kind, second.kind),
+        kind=kind,
         method=combined_method(first.method, second.method),
         units="1",
         streams=tuple(dict.fromkeys(streams_of(first) + streams_of(second))),
-        info=shared_info([first, second]) | {k: v for k, v in first.info.items() if k == "reason"},
+        info=shared_info([first, second]) | {k: v for k, v in first.info.items() if k == "reason"} | undefined,
     )
 
 

@@ -275,7 +275,7 @@ def visible_entropy_production_rate(process: MarkovJump, links: Links) -> Estima
     Raises
     ------
     ValueError
-        For a batch, or links that are no pairs of different states of the process.
+        For a batch, links that are no pairs of different states of the process, or that are never passed.
 
     References
     ----------
@@ -288,6 +288,8 @@ def visible_entropy_production_rate(process: MarkovJump, links: Links) -> Estima
     >>> visible_entropy_production_rate(ring, [(0, 1)]).value      # 2 log 3
     tensor(2.1972, dtype=torch.float64)
     """
+    if not isinstance(process, MarkovJump):
+        raise TypeError(f"process must be a MarkovJump; got {type(process).__name__}")
     rates = process.rates
     if rates.ndim != 2:
         raise ValueError(f"process must not be a batch; got rates of shape {tuple(rates.shape)}")
@@ -302,6 +304,8 @@ def visible_entropy_production_rate(process: MarkovJump, links: Links) -> Estima
     leaving = rates.new_zeros(size + 1, size + 1)  # to a last state when a visible transition happens
     leaving[:size, :size], leaving[:size, size] = hidden, exits
     flow = (process.quasi_invariant(0.0).pmf[source] * strength)[:, None]
+    if not bool((flow > 0).any()):
+        raise ValueError(f"links must be passed in the steady state; the process never jumps along {list(links)}")
 
     def reversed_windows(psi: Tensor) -> Tensor:
         """psi(-a | -b) at the place (a, b)."""

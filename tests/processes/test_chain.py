@@ -52,3 +52,8 @@ def test_batches():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_no_states_are_refused():
+    with pytest.raises(ValueError, match="matrix must be that of at least one state"):
+        MarkovChain(torch.zeros(0, 0))

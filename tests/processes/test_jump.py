@@ -128,3 +128,8 @@ def test_gradients_reach_the_rates():
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_no_states_are_refused():
+    with pytest.raises(ValueError, match="rates must be those of at least one state"):
+        MarkovJump(torch.zeros(0, 0))

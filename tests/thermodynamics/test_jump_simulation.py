@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -109,3 +110,14 @@ def test_intervals_cover_over_two_hundred_seeds():
         low, high = simulate_jumps(process, START, duration, 1000, generator=seed).mean("entropy_production").interval()
         hits += bool(low <= truth <= high)
     assert 178 <= hits <= 199  # 95 % of 200, four standard deviations
+
+
+def test_numbers_of_any_integer_type():
+    process, p0 = MarkovJump([[0.0, 1.0], [1.0, 0.0]]), Discrete([1.0, 0.0])
+    plain = simulate_jumps(process, p0, 10.0, 100, save=5, generator=3)
+    other = simulate_jumps(process, p0, 10.0, 100.0, save=np.int64(5), generator=np.int64(3))
+    assert plain.saved_times.tolist() == other.saved_times.tolist() and torch.equal(plain.states, other.states)
+    with pytest.raises(TypeError, match="generator must be a torch.Generator or an integer seed; got str"):
+        simulate_jumps(process, p0, 1.0, 10, generator="seed")
+    with pytest.raises(TypeError, match="process must be a MarkovJump or a MarkovChain; got str"):
+        simulate_jumps("process", p0, 1.0, 10)

@@ -114,3 +114,11 @@ def test_bad_currents_are_named():
         entropy_production_lower_bound(x, "kinetic")
     with pytest.raises(ValueError, match="steps belongs to"):
         entropy_production_lower_bound(x, steps=3)
+
+
+def test_units_of_the_currents_do_not_matter():
+    x = 0.3 + torch.randn(500, 2, generator=torch.Generator().manual_seed(0), dtype=F64)
+    plain = entropy_production_lower_bound(x)
+    for units in ([1.0, 1e200], [1e-200, 1.0]):
+        scaled = entropy_production_lower_bound(x * torch.tensor(units, dtype=F64))
+        assert abs(scaled.value - plain.value) <= scaled.error + plain.error

@@ -152,3 +152,11 @@ def test_gradients_flow_through_the_logarithm():
     log_exponential_average(work).value.backward()
     assert work.grad is not None
     assert torch.allclose(-work.grad, torch.softmax(-work.detach(), 0), atol=1e-14)
+
+
+@pytest.mark.parametrize(("offset", "dtype"), [(800.0, F64), (100.0, torch.float32)])
+def test_an_average_that_overflows_is_refused(offset, dtype):
+    exponent = 0.1 * torch.randn(1000, generator=torch.Generator().manual_seed(0), dtype=dtype) - offset
+    found = exponential_average(exponent)
+    assert found.kind == "unknown" and "log_exponential_average" in found.info["reason"]
+    assert log_exponential_average(exponent).kind == "estimate"

@@ -311,3 +311,9 @@ def test_bad_arguments_are_named(arguments, message):
 def test_bad_currents_are_named(current):
     with pytest.raises(ValueError, match=r"(current|variance) must"):
         uncertainty_ratio(current, 1.0)
+
+
+@pytest.mark.parametrize(("moments", "dissipation"), [((0.0, 0.0), 1.0), ((0.0, 1.0), 0.0)])
+def test_nothing_over_nothing_is_unknown_and_says_why(moments, dissipation):
+    ratio = uncertainty_ratio(moments, dissipation)
+    assert ratio.kind == "unknown" and ratio.error == math.inf and "mean current of zero" in ratio.info["reason"]

@@ -239,3 +239,11 @@ def test_lower_limits_hold(rates, links):
             float(entropy_production_from_transitions(visible_transitions(states, links), times).lower_limit()) > truth
         )
     assert above <= 19
+
+
+def test_links_that_are_never_passed_and_other_processes():
+    line = MarkovJump([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    with pytest.raises(ValueError, match=r"never jumps along \[\(0, 2\)\]"):
+        visible_entropy_production_rate(line, [(0, 2)])
+    with pytest.raises(TypeError, match="process must be a MarkovJump; got str"):
+        visible_entropy_production_rate("line", [(0, 1)])
