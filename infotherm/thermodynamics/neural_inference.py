@@ -19,6 +19,7 @@ from infotherm.thermodynamics.recorded import (
     as_paths,
     as_periods,
     as_time_step,
+    bound_terms,
     held_out_bound,
     parts,
     require_enough,
@@ -119,7 +120,7 @@ def entropy_production_from_network(
     cut = 0.5 * math.log(ratios.numel())
     return held_out_bound(
         "entropy_production_from_network",
-        [_bound_terms(ratios.clamp(-cut, cut))],
+        [bound_terms(ratios, cut)],
         per=step,
         streams=(stream_of_samples(paths),),
         mean_log_ratio=float(ratios.mean()) / step,
@@ -168,10 +169,6 @@ def _log_ratios(network: MLP, data: tuple[Tensor, Tensor]) -> Tensor:
         return torch.cat([_log_ratio(network, *batch).double() for batch in batches])
 
 
-def _bound_terms(ratios: Tensor) -> Tensor:
-    return ratios - torch.expm1(-ratios)
-
-
 def _train(
     network: MLP,
     train: tuple[Tensor, Tensor],
@@ -199,13 +196,13 @@ def _train(
         start += size
         optimiser.zero_grad()
         ratios = _log_ratio(network, train[0][rows], train[1][rows])
-        (-_bound_terms(ratios.clamp(min=-_LARGEST)).mean()).backward()
+        (-bound_terms(ratios.clamp(min=-_LARGEST)).mean()).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         for group in optimiser.param_groups:  # down to zero along a cosine: the last checks compare quiet networks
             group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
         optimiser.step()
         if step % every == 0 or step == steps:
-            rating = float(_bound_terms(_log_ratios(network, chosen).clamp(-cut, cut)).mean())
+            rating = float(bound_terms(_log_ratios(network, chosen), cut).mean())
             waited += 1
             if rating > best:
                 best, best_step, kept, waited = rating, step, deepcopy(network.state_dict()), 0

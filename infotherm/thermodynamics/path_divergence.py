@@ -16,6 +16,7 @@ from infotherm.thermodynamics.recorded import (
     as_paths,
     as_periods,
     as_time_step,
+    bound_terms,
     held_out_bound,
     parts,
     require_enough,
@@ -154,7 +155,7 @@ def judge_counts(fitted: tuple[Tensor, Tensor], judged: tuple[Tensor, Tensor], s
     reverse = torch.arange(size, device=counts.device)
     for window, back in (fitted, judged):
         reverse[window], reverse[back] = back, window
-    values = _bound_terms((counts + _PRIOR).log() - (counts[reverse] + _PRIOR).log())
+    values = bound_terms((counts + _PRIOR).log() - (counts[reverse] + _PRIOR).log())
     unseen = torch.bincount(judged[0], minlength=size) == 0
     worst = max(0.0, -float(values[unseen].min())) if bool(unseen.any()) else 0.0
     return values[judged[0]], _UNSEEN / len(judged[0]) * worst
@@ -247,10 +248,10 @@ def entropy_production_from_segments(
     dimension = length * paths.shape[-1]
     ratios = {k: dimension * ratio for k, ratio in _log_distance_ratios(train, chosen).items()}
     cut = 0.5 * math.log(len(chosen))
-    ratings = {(k, c): float(_bound_terms(c * ratios[k], cut).mean()) for k in ratios for c in _FACTORS}
+    ratings = {(k, c): float(bound_terms(c * ratios[k], cut).mean()) for k in ratios for c in _FACTORS}
     k, factor = max(ratings, key=lambda pair: ratings[pair])
     found = dimension * _log_distance_ratios(train, judged, k)[k]
-    terms = _bound_terms(factor * found, 0.5 * math.log(len(found)))
+    terms = bound_terms(factor * found, 0.5 * math.log(len(found)))
     per = (length - 1) * step
     return held_out_bound(
         "entropy_production_from_segments",
@@ -266,11 +267,6 @@ def entropy_production_from_segments(
 def _require_length(length: Any) -> None:
     if isinstance(length, bool) or not isinstance(length, int) or length < 2:
         raise ValueError(f"length must be an integer of at least 2; got {length!r}")
-
-
-def _bound_terms(ratios: Tensor, cut: float = math.inf) -> Tensor:
-    ratios = ratios.clamp(-cut, cut)
-    return ratios - torch.expm1(-ratios)
 
 
 def _segments(paths: Tensor, length: int, periods: Tensor) -> tuple[Tensor, Tensor]:

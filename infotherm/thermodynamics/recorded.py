@@ -165,6 +165,12 @@ def block_means(terms: Tensor) -> Tensor:
     return terms[:, : count * length].reshape(paths, count, length).mean(-1)
 
 
+def bound_terms(ratios: Tensor, cut: float = math.inf) -> Tensor:
+    """s - exp(-s) + 1, whose mean over windows is at most their divergence from reversed ones, s cut off at +-cut."""
+    ratios = ratios.clamp(-cut, cut)
+    return ratios - torch.expm1(-ratios)
+
+
 def held_out_bound(
     name: str,
     terms: Sequence[Tensor],

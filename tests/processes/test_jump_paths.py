@@ -116,14 +116,14 @@ def test_thinning_verifies_its_bound():
 def test_doubled_bounds_leave_the_law_unchanged(monkeypatch):
     from infotherm.processes import jump_paths
 
-    initial = jump_paths._Thinned.__init__
+    initial = jump_paths.Thinned.__init__
     tried = []
 
     def too_low(self, process, start, duration, given, factor=0.2):
         tried.append(factor)
         initial(self, process, start, duration, given, factor)
 
-    monkeypatch.setattr(jump_paths._Thinned, "__init__", too_low)
+    monkeypatch.setattr(jump_paths.Thinned, "__init__", too_low)
     process = MarkovJump(driven_rates)
     paths = simulate_jump_paths(process, START, 0.7, 20_000, generator=6)
     exact = process.marginal(START, 0.7).pmf
