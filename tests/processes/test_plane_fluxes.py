@@ -59,6 +59,8 @@ def test_the_generator_conserves_and_its_entropy_balances(rings):
     fluxes = PlaneFluxes(process, axes, frame_of(process, 0.0))
     assert torch.equal(fluxes.frame, ONE)
     rates = fluxes.rates(0.0)
+    for up, down, affinity in rates:
+        np.testing.assert_allclose(affinity, np.log(up / down), rtol=1e-11, atol=1e-12)
     matrix = fluxes.generator(rates).toarray()
     assert np.abs(matrix.sum(0)).max() < 1e-13 * np.abs(matrix).max()
     assert (matrix - np.diag(np.diag(matrix))).min() >= 0
