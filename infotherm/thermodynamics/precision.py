@@ -44,8 +44,9 @@ def entropy_production_lower_bound(currents: Any, form: str = "steady", *, steps
 
     The plug-in p overestimates by about k/n (Hotelling's T^2 = n p has a noncentral F law). The value is the
     limit of p at level 1/2, so that it overshoots in half of the cases; the standard error leads to the exact limits
-    for Gaussian currents at levels 0.05 and 0.005, or to those of the delta method where these are wider: of currents
-    with heavy tails.
+    for Gaussian currents at levels 0.05 and 0.005, or to those of the delta method where these are wider. Tails that
+    the samples do not show deceive both: of lognormal currents (sigma = 1.5; 1000 samples) 47 % of the limits at level
+    0.05 lie above the truth, of exponential ones 1 %.
 
     Parameters
     ----------
