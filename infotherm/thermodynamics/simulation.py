@@ -122,7 +122,7 @@ def simulate(
     >>> trap = it.processes.AffineDiffusion([[-1.0]], 2**0.5, lambda t: t[..., None])
     >>> paths = simulate(trap, it.Gaussian(0.0, 1.0), 2.0, 20_000, 50, generator=0)
     >>> paths.mean("work")
-    1.143 +- 0.011 energy  estimate  monte-carlo(n=20000)
+    1.143 +- 0.013 energy  estimate  monte-carlo(n=20000)
     """
     process = as_process(process)
     n_paths = number_of_samples(n_paths, "n_paths")
