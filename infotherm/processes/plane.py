@@ -16,6 +16,7 @@ from infotherm.processes.exponential_fitting import LineGrid, has_points
 from infotherm.processes.grid_density import GridDensity
 from infotherm.processes.plane_fluxes import PlaneFluxes, frame_of
 from infotherm.processes.refinement import extrapolated, on_nodes
+from infotherm.processes.wrapping import wrapped_plane
 
 Array = np.ndarray
 
@@ -190,14 +191,20 @@ def _plane_density(levels: list[PlaneFluxes], masses: list[Array]) -> GridDensit
 
 
 def _masses(fluxes: PlaneFluxes, p0: Distribution) -> Array:
+    periods = [math.inf if grid.period is None else grid.period for grid in fluxes.axes]
+    law = wrapped_plane(p0, periods) if min(periods) < math.inf else p0
+    images = [torch.zeros(1, dtype=torch.float64)] * 2
+    if law is p0 and min(periods) < math.inf and not (isinstance(p0, GridDensity) and any(p0.periods)):
+        # narrow: the images next to where it is
+        turns = [0.0 if L == math.inf else middle // L for L, middle in zip(periods, p0.mean.tolist(), strict=True)]
+        images = [
+            images[0] if L == math.inf else (turn + torch.arange(-2.0, 3.0).double()) * L
+            for L, turn in zip(periods, turns, strict=True)
+        ]
     with torch.no_grad():
-        log_density = p0.log_prob(fluxes.nodes.to(p0.dtype)).to(torch.float64)
-        for axis, grid in enumerate(fluxes.axes):
-            if grid.period is None:
-                continue
-            step = grid.period * torch.eye(2, dtype=torch.float64)[axis]
-            images = [p0.log_prob((fluxes.nodes + k * step).to(p0.dtype)).to(torch.float64) for k in (-2, -1, 1, 2)]
-            log_density = torch.logsumexp(torch.stack([log_density, *images]), 0)
+        shifts = torch.cartesian_prod(*images)
+        terms = [law.log_prob((fluxes.nodes + shift).to(law.dtype)).to(torch.float64) for shift in shifts]
+        log_density = torch.logsumexp(torch.stack(terms), 0)
     density = np.exp(log_density.numpy() - float(log_density.max()))
     return density / density.sum()
 

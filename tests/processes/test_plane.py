@@ -64,3 +64,19 @@ def test_refusals():
         evolve(linear(GYRATOR, 1.0), Gaussian([0.0, 0.0], torch.zeros(2, 2)), [0.0, 1.0])
     with pytest.raises(ValueError, match="no range of the plane"):
         stationary_density(Langevin(force=lambda x: 0 * x, sigma=1.0), 0.0, 2)
+
+
+@pytest.mark.parametrize("middle,variance", [(0.0, 4.0), (0.0, 0.1), (63.0, 0.1)])
+def test_laws_on_a_torus_start_with_all_their_images(middle, variance):
+    """Two independent rings: each coordinate keeps to the law of the ring."""
+    period = 2 * math.pi
+    ring = Langevin(force=lambda x: 1.0 + torch.sin(x), sigma=2**0.5, periodic=period)
+    torus = Langevin(force=lambda x: 1.0 + torch.sin(x), sigma=2**0.5, periodic=period, dim=2)
+    one = ring.marginal(Gaussian(middle, variance), 0.2)
+    square = Gaussian([middle, middle], [[variance, 0.0], [0.0, variance]])
+    two = evolve(torus, square, [0.0, 0.2], tolerance=1e-2).final
+    x = torch.linspace(0.0, 6.0, 13, dtype=torch.float64)[:, None]
+    expected = one.log_prob(x)[:, None] + one.log_prob(x)
+    found = two.log_prob(torch.stack(torch.broadcast_tensors(x, x.mT), -1))
+    weight = expected.exp()
+    assert (((found - expected).abs() * weight).sum() / weight.sum()).item() <= two.accuracy < 1e-2
