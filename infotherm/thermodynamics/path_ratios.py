@@ -100,7 +100,7 @@ class EulerRatio(PathRatio):
             if self._start is None:
                 self._start = own
             if change.shape[-1] == 1:
-                self.sum.addcmul_((own + other)[..., 0], change[..., 0])
+                self.sum.addcmul_(own[..., 0], change[..., 0]).addcmul_(other[..., 0], change[..., 0])
             else:
                 self.sum += along(own + other, change)
             return State(after.x, after.index, plan, other)

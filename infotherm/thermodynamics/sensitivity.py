@@ -45,7 +45,8 @@ def with_sensitivity(
             slopes = torch.autograd.grad(repeated[..., k].sum(), leaves, retain_graph=True, allow_unused=True)
             for slope, leaf, dims in zip(slopes, leaves, event_dims, strict=True):
                 if slope is not None:
-                    axes = tuple(range(-dims, 0))
-                    moved = slope.abs().sum(axes) * leaf.detach().abs().amax(axes)
-                    error[..., k] += loose * eps * moved
+                    # sums over no axes would be sums over all of them
+                    slopes_of, sizes = (x.abs()[..., None] if not dims else x.abs() for x in (slope, leaf.detach()))
+                    axes = tuple(range(-max(dims, 1), 0))
+                    error[..., k] += loose * eps * slopes_of.sum(axes) * sizes.amax(axes)
     return value, error

@@ -72,3 +72,27 @@ def test_a_driven_ring_solves_its_equation():
 def test_laws_that_are_none(force, dim, message):
     with pytest.raises(ValueError, match=message):
         stationary_density(Langevin(force=force, sigma=1.0), 0.0, dim)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.137])
+def test_the_weights_of_wells_far_apart_are_right_or_said_to_be_wrong(shift):
+    """Between stiff wells, where there is no mass, the force turns round within a thousandth."""
+
+    def two_wells(x):
+        lower, upper = x - shift + 5, x - shift - 5
+        heavier = torch.sigmoid(1 - 500 * upper**2 + 500 * lower**2)
+        return -1000 * torch.lerp(lower, upper, heavier)
+
+    law = stationary_density(Langevin(force=two_wells, sigma=2**0.5), 0.0, 1)
+    left, right = law.log_prob(torch.tensor([[-5.0 + shift], [5.0 + shift]], dtype=F64)).tolist()
+    assert abs(right - left - 1) < 1e-9 + 10 * law.accuracy and law.accuracy < 1e-9
+
+
+def test_a_kink_that_decides_the_weights_of_wells_is_told():
+    def kinked(x):
+        return torch.where(50 * (x + 5) ** 2 < 50 * (x - 5) ** 2 - 1, -100 * (x + 5), -100 * (x - 5))
+
+    with pytest.warns(RuntimeWarning, match="is known to 0.0024 only"):
+        law = stationary_density(Langevin(force=kinked, sigma=2**0.5), 0.0, 1)
+    left, right = law.log_prob(torch.tensor([[-5.0], [5.0]], dtype=F64)).tolist()
+    assert abs(right - left - 1) < 2 * law.accuracy

@@ -69,3 +69,10 @@ def test_gradients_pass_through_the_value_alone():
 def test_a_number_of_dimensions_for_each_argument():
     with pytest.raises(ValueError, match="zip"):
         with_sensitivity(lambda x: (x, x), [torch.ones(2, 1)], event_dims=[], loose=1.0)
+
+
+def test_numbers_of_a_batch_are_not_mixed():
+    """v = a^2 of single numbers: 4 eps loose a^2 + eps loose 2 a^2, each for itself."""
+    a = torch.tensor([1.0, 10.0], dtype=F64)
+    _, error = with_sensitivity(lambda x: (x[:, None] ** 2, x[:, None] ** 2), [a], event_dims=[0], loose=1.0)
+    torch.testing.assert_close(error[:, 0], 6 * EPS * a**2, rtol=1e-12, atol=1e-300)
