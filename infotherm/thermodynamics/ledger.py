@@ -26,6 +26,7 @@ from infotherm.thermodynamics.path_ratios import (
     EulerRatio,
     ExactRatio,
     HeatRatio,
+    LinearEulerRatio,
     PathRatio,
     StratonovichRatio,
     along,
@@ -76,7 +77,8 @@ class Ledger:
         # what a step must do for the ledger is known beforehand: often nothing
         sums = mechanics.force_in is not None or mechanics.medium_in is not None
         self._moves = bool(currents) or sums or (self._steps is not None and self._steps.needs_change)
-        self.idle = not (self._moves or mechanics.driven or self._steps is not None or target is not None)
+        adds = self._steps is not None and not isinstance(self._steps, LinearEulerRatio)
+        self.idle = not (self._moves or mechanics.driven or adds or target is not None)
         self._energy = mechanics.energy_before(first.x)
         if mechanics.driven:
             self._work = mechanics.energy_change(first.x, first.plan, 0)
@@ -294,7 +296,8 @@ class AffineMechanics(Mechanics):
         if isinstance(integrator, Exact):
             return None if self._static else ExactRatio(first)
         if isinstance(integrator, EulerMaruyama):
-            return EulerRatio(first)
+            ratio = EulerRatio(first)
+            return LinearEulerRatio(first) if self._static and ratio.common is not None else ratio
         return StratonovichRatio(first, self._force)
 
 

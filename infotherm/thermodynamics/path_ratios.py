@@ -76,6 +76,11 @@ class EulerRatio(PathRatio):
     """The same for Euler steps with additive noise: ((b + b') . dx + (b'^2 - b^2) h / 2) / (2 D) for a number D.
 
     With multiplicative noise the ratio of Euler steps does not tend to that of the process, however small the step.
+
+    Attributes
+    ----------
+    common
+        2 D where all steps are alike, so that the squares of the drift cancel between neighbours; else None.
     """
 
     needs_change = True
@@ -84,19 +89,18 @@ class EulerRatio(PathRatio):
         super().__init__(first)
         plan = first.plan
         self._start: Tensor | None = None
-        # where nothing changes from step to step the squares of the drift cancel between neighbours
         h, scales = plan.lengths[0], plan.noises
         assert scales is not None
         even = not plan.driven and max(plan.lengths) - min(plan.lengths) < 1e-9 * h
         numbers = isinstance(scales[0], float) and max(scales) - min(scales) < 1e-9 * max(scales)
-        self._common = scales[0] ** 2 / h if even and numbers else None
+        self.common = scales[0] ** 2 / h if even and numbers else None
 
     def add(self, before: State, after: State, change: Tensor) -> State:
         plan, k = before.plan, before.index
         h = plan.lengths[k]
         own = before.carried if before.carried is not None and not plan.driven else plan.drift(before.x, plan.drives[k])
         other = plan.drift(after.x, plan.drives[k])
-        if self._common is not None:
+        if self.common is not None:
             if self._start is None:
                 self._start = own
             if change.shape[-1] == 1:
@@ -116,10 +120,29 @@ class EulerRatio(PathRatio):
         return after if plan.driven else State(after.x, after.index, plan, other)
 
     def total(self, last: State) -> Tensor:
-        if self._common is None or self._start is None:
+        if self.common is None or self._start is None:
             return self.sum
         ends = along(last.carried + self._start, last.carried - self._start)
-        return (self.sum + 0.5 * last.plan.lengths[0] * ends) / self._common
+        return (self.sum + 0.5 * last.plan.lengths[0] * ends) / self.common
+
+
+class LinearEulerRatio(EulerRatio):
+    """The same for like steps in a linear gradient drift: both sums are differences between the ends of the path."""
+
+    needs_change = False
+
+    def __init__(self, first: State) -> None:
+        super().__init__(first)
+        self._first = first.x
+
+    def add(self, before: State, after: State, change: Tensor) -> State:
+        return after
+
+    def total(self, last: State) -> Tensor:
+        assert self.common is not None
+        plan = last.plan
+        start, end = (plan.drift(x, plan.drives[0]) for x in (self._first, last.x))
+        return along(start + end, last.x - self._first + 0.5 * plan.lengths[0] * (end - start)) / self.common
 
 
 class HeatRatio(PathRatio):

@@ -12,7 +12,7 @@ from infotherm.processes import (
 )
 from infotherm.processes.integrators import EulerMaruyama
 from infotherm.thermodynamics import simulate
-from infotherm.thermodynamics.path_ratios import EulerRatio
+from infotherm.thermodynamics.path_ratios import EulerRatio, LinearEulerRatio
 
 F64 = torch.float64
 NORMAL = it.Gaussian(0.0, 1.0)
@@ -68,8 +68,8 @@ def test_even_euler_steps_are_summed_as_uneven_ones():
     noise = torch.randn(6, 5, 1, dtype=F64, generator=torch.Generator().manual_seed(0))
     state = integrator.init(process, x, torch.linspace(0, 0.6, 7, dtype=F64))
     fast, slow = EulerRatio(state), EulerRatio(state)
-    assert fast._common is not None
-    slow._common = None
+    assert fast.common is not None
+    slow.common = None
     for step in noise:
         after = integrator.step(state, step)
         slow.add(state, after, after.x - state.x)
@@ -82,3 +82,17 @@ def test_the_stratonovich_sum_telescopes_for_a_linear_force():
     process = Langevin(potential=lambda x: 0.5 * (x**2).sum(-1), sigma=2**0.5)
     paths = simulate(process, SQUARE, 0.5, 20, 5, generator=0, final_law=SQUARE)
     assert torch.allclose(paths.log_path_ratio, torch.zeros(20, dtype=F64), atol=1e-12)
+
+
+def test_like_euler_steps_in_a_linear_drift_are_summed_at_the_ends():
+    process = OrnsteinUhlenbeck([[1.0, 0.3], [0.3, 0.7]], 1.3, mean=[0.5, -1.0])
+    integrator = EulerMaruyama()
+    state = first = integrator.init(process, torch.zeros(5, 2, dtype=F64), torch.linspace(0, 0.6, 7, dtype=F64))
+    steps, ends = EulerRatio(state), LinearEulerRatio(state)
+    for step in torch.randn(6, 5, 2, dtype=F64, generator=torch.Generator().manual_seed(0)):
+        after = integrator.step(state, step)
+        state = steps.add(state, after, after.x - state.x)
+    assert torch.allclose(ends.total(state), steps.total(state), rtol=1e-12, atol=1e-14)
+    paths = simulate(process, SQUARE, 0.6, 100, 6, method="euler-maruyama", generator=0, final_law=SQUARE)
+    ratio = SQUARE.log_prob(paths.initial) - SQUARE.log_prob(paths.final)
+    assert not torch.allclose(paths.log_path_ratio, ratio) and first.index == 0
