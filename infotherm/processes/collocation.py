@@ -90,12 +90,20 @@ def follow(
     for begin, end in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
         t = begin
         step = min(step, end - begin)
+        inside = float(np.nextafter(end, begin))  # where the drive jumps at one of the times, what is before counts
+
+        def rates_here(s: float, inside: float = inside) -> tuple[Array, Array]:
+            return rates(min(s, inside))
+
+        def functional_here(s: float, values: Array, inside: float = inside) -> Array:
+            return functional(min(s, inside), values)
+
         while t < end:
             last = t + 1.0001 * step >= end
             width = end - t if last else step
-            whole, _ = system.step(rates, u, t, width, None)
-            first, gained = system.step(rates, u, t, 0.5 * width, functional)
-            second, more = system.step(rates, first, t + 0.5 * width, 0.5 * width, functional)
+            whole, _ = system.step(rates_here, u, t, width, None)
+            first, gained = system.step(rates_here, u, t, 0.5 * width, functional_here)
+            second, more = system.step(rates_here, first, t + 0.5 * width, 0.5 * width, functional_here)
             change = float(np.abs(whole - second).sum()) / size
             steps += 1
             exhausted = steps > _MOST_STEPS or width < 1e-13 * max(abs(t), span)
@@ -184,7 +192,7 @@ def _radau() -> tuple[Array, Array]:
     """Nodes c and matrix a of Radau IIA: the right Radau points, and integrals of Lagrange's polynomials up to them."""
     legendre = np.polynomial.legendre.Legendre
     roots = (legendre.basis(_STAGES) - legendre.basis(_STAGES - 1)).roots()
-    roots = np.sort(np.real(roots))
+    roots = np.sort(np.real(np.asarray(roots, dtype=np.complex128)))
     roots[-1] = 1.0
     powers = np.arange(_STAGES)
     values = np.polynomial.legendre.legvander(roots, _STAGES)

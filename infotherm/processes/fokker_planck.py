@@ -20,6 +20,7 @@ from infotherm.processes.collocation import follow
 from infotherm.processes.exponential_fitting import Fluxes, LineGrid, has_points, masses_on
 from infotherm.processes.grid_density import GridDensity
 from infotherm.processes.grid_range import line_grid
+from infotherm.processes.protocol import Protocol
 from infotherm.processes.refinement import extrapolated, on_nodes
 from infotherm.processes.ring import scalar_fields
 
@@ -202,14 +203,23 @@ def _refined(base: LineGrid, intervals: int) -> LineGrid:
 def _level(process: DiffusionProcess, p0: Distribution, grid: LineGrid, times: Array) -> _Level:
     fluxes = Fluxes(process, grid)
     initial = masses_on(grid, p0)
+    stops = np.union1d(times, [t for t in _jumps(process) if times[0] < t < times[-1]])
     course = follow(
-        fluxes.rates, initial, times, fluxes.production, ring=grid.period is not None, static=process.is_static
+        fluxes.rates, initial, stops, fluxes.production, ring=grid.period is not None, static=process.is_static
     )
-    rate = [fluxes.production(float(t), masses)[0] for t, masses in zip(times, course.states, strict=True)]
-    filled = np.maximum(course.states, 1e-300)
+    asked = np.searchsorted(stops, times)
+    states, integrals = course.states[asked], course.integrals[asked]
+    rate = [fluxes.production(float(t), masses)[0] for t, masses in zip(times, states, strict=True)]
+    filled = np.maximum(states, 1e-300)
     entropy = -(filled * np.log(filled / grid.spacing)).sum(1)
-    numbers = np.stack([course.integrals[:, 0], course.integrals[:, 1], np.array(rate), entropy])
-    return _Level(grid, course.states, numbers, course.error)
+    numbers = np.stack([integrals[:, 0], integrals[:, 1], np.array(rate), entropy])
+    return _Level(grid, states, numbers, course.error)
+
+
+def _jumps(process: DiffusionProcess) -> list[float]:
+    """The declared jumps of the drive: time steps end there."""
+    protocol = getattr(process, "protocol", None)
+    return protocol.jumps.tolist() if isinstance(protocol, Protocol) else []
 
 
 def _combined(p0: Distribution, levels: list[_Level], times: Array, tolerance: float) -> Evolution:

@@ -10,7 +10,7 @@ from scipy.linalg import eigh_tridiagonal
 
 import infotherm as it
 from infotherm.distributions import Gaussian, as_distribution
-from infotherm.processes import Langevin, OrnsteinUhlenbeck, steady_state
+from infotherm.processes import Langevin, OrnsteinUhlenbeck, Protocol, steady_state
 from infotherm.processes.fokker_planck import evolve, marginal
 
 F64 = torch.float64
@@ -150,3 +150,17 @@ def test_what_is_not_reached_is_said():
     with pytest.warns(RuntimeWarning, match="did not reach the tolerance"):
         found = evolve(WELL, Gaussian(-1.0, 0.05), [0.0, 0.1], tolerance=1e-15)
     assert not found.converged
+
+
+def test_jumps_of_the_drive_end_a_time_step():
+    """A trap at 0 that jumps to 1 at time 0.3: N(0, 1) until then, after it a mean of 1 - exp(0.3 - t)."""
+    protocol = Protocol([0.0, 0.3, 0.3, 1.0], [0.0, 0.0, 1.0, 1.0])
+    process = Langevin(potential=lambda x, c: 0.5 * ((x - c) ** 2).sum(-1), sigma=2**0.5, protocol=protocol)
+    found = evolve(process, Gaussian(0.0, 1.0), [0.0, 0.2, 1.0])
+    law = Gaussian(1 - math.exp(-0.7), 1.0)
+    x = torch.linspace(-2.0, 3.5, 23, dtype=torch.float64)[:, None]
+    assert torch.allclose(found.final.log_prob(x), law.log_prob(x), atol=1e-7)
+    # before the jump nothing is produced, after it KL(p_0.3 || p_eq) - KL(p_1 || p_eq) = (1 - exp(-1.4)) / 2
+    produced, error = found.produced[:, -1].tolist()
+    assert abs(produced - 0.5 * (1 - math.exp(-1.4))) <= error + 1e-12 and error < 1e-7
+    assert found.converged
