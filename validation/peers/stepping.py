@@ -9,6 +9,7 @@ reversed variance-preserving process in 8 dimensions with the score of a mixture
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import time
 from collections.abc import Callable
@@ -88,7 +89,7 @@ def own_ledger(method: str, process: Any, dim: int = 1, **options: Any) -> Engin
 
 def jax_scan(drift: Any, dim: int) -> Engine:
     """lax.scan over Euler steps."""
-    import jax
+    jax = importlib.import_module("jax")
 
     def step(x: Any, key: Any) -> Any:
         return x + H * drift(x) + math.sqrt(2 * H) * jax.random.normal(key, x.shape), None
@@ -104,9 +105,7 @@ def jax_scan(drift: Any, dim: int) -> Engine:
 
 def diffrax_euler(drift: Any, dim: int) -> Engine:
     """diffrax's Euler with its unsafe (cheap) Brownian path, vmapped."""
-    import diffrax
-    import jax
-    import jax.numpy as jnp
+    diffrax, jax, jnp = (importlib.import_module(name) for name in ("diffrax", "jax", "jax.numpy"))
 
     def one(key: Any) -> Any:
         shape = jax.ShapeDtypeStruct((dim,), jnp.float32)
@@ -127,7 +126,7 @@ def diffrax_euler(drift: Any, dim: int) -> Engine:
 
 def torchsde_euler(drift: Any, dim: int) -> Engine:
     """torchsde's Euler with diagonal noise."""
-    import torchsde
+    torchsde = importlib.import_module("torchsde")
 
     class Process(torch.nn.Module):
         noise_type, sde_type = "diagonal", "ito"
