@@ -223,7 +223,7 @@ def intervals_cover(context: Context) -> dict[str, Verdict]:
 )
 def bias(context: Context) -> dict[str, Verdict]:
     sizes = (100, 200, 400, 800, 1600, 3200) if context.level == "full" else (200, 800)
-    draws, dims = (100, (1, 2, 3, 5, 10)) if context.level == "full" else (12, (1, 2, 10))
+    draws, dims = (100, (1, 2, 3, 5, 10)) if context.level == "full" else (20, (1, 2, 10))
     verdicts = {}
     curves: dict[int, list[tuple[int, float, float, float]]] = {}
     for dim in dims:

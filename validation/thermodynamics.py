@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import infotherm as it
+from infotherm.bounds.catalogue.fluctuations import slowly_rotating
 from infotherm.core.estimate import Estimate, exact
 from infotherm.core.verdict import Verdict, decide
 from infotherm.studies import Context, Study
@@ -122,6 +123,34 @@ def splits(context: Context) -> dict[str, Verdict]:
         "sum": decide(split.excess + split.housekeeping, th.entropy_production_rate(ROTATION, here), "=="),
         "at rest": decide(at_rest.housekeeping, th.entropy_production_rate(ROTATION), "=="),
         "Maes and Netocny's housekeeping is below": decide(geometric.housekeeping, split.housekeeping, "<="),
+    }
+
+
+@study.claim(
+    "housekeeping-along-paths",
+    statement=r"each part obeys an integral fluctuation theorem of its own: $\langle e^{-S_{hk}} \rangle = 1$ and "
+    r"$\langle e^{-Y} \rangle = 1$ with the functional $Y$ of Hatano and Sasa; the mean of $S_{hk}$ "
+    "is the integral of its rate",
+    source="Speck and Seifert, J. Phys. A 38, L581 (2005); Hatano and Sasa, Phys. Rev. Lett. 86, 3463 (2001)",
+)
+def housekeeping(context: Context) -> dict[str, Verdict]:
+    slow = pr.OrnsteinUhlenbeck([[1.0, -0.4], [0.4, 1.0]], 2**0.5)
+    start = it.Gaussian([0.5, 0.0], [[1.2, 0.0], [0.0, 1.0]])
+    paths = th.simulate(slow, start, 1.0, 20_000, 50, generator=context.generator, housekeeping=True)
+    times = torch.linspace(0.0, 1.0, 41, dtype=F64)
+    rates = torch.stack([th.excess_housekeeping(slow, slow.marginal(start, t)).housekeeping.value for t in times])
+    simpson = ((rates[:-2:2] + 4 * rates[1:-1:2] + rates[2::2]).sum() / 120).item()
+    stirred = slowly_rotating()  # a trap that grows stiffer while it is stirred
+    driven = th.simulate(
+        stirred, stirred.quasi_invariant(0.0), 1.0, 20_000, 50,
+        generator=context.generator, housekeeping=True, final_law=False,
+    )  # fmt: skip
+    return {
+        "housekeeping": decide(th.integral_fluctuation_theorem(paths.housekeeping), 1.0, "==", tolerance=0.15),
+        "Hatano and Sasa": decide(th.integral_fluctuation_theorem(driven.hatano_sasa), 1.0, "==", tolerance=0.15),
+        "mean": decide(
+            number(paths.mean("housekeeping")), Estimate(simpson, error=1e-6, units="1"), "==", tolerance=0.1
+        ),
     }
 
 

@@ -325,7 +325,7 @@ register(
 )
 
 
-def _slowly_rotating() -> AffineDiffusion:
+def slowly_rotating() -> AffineDiffusion:
     """A trap that grows stiffer while it is stirred."""
 
     def matrix(t: Tensor) -> Tensor:
@@ -345,7 +345,7 @@ register(
         conditions={"the frozen process keeps a law, at every time": _rests},
         saturated=lambda: (
             {
-                "process": _slowly_rotating(),
+                "process": slowly_rotating(),
                 "initial": Gaussian([0.5, 0.0], [[1.0, 0.0], [0.0, 1.5]]),
                 "duration": 0.5,
             }
@@ -373,7 +373,7 @@ register(
             "the process is a diffusion": _is_diffusion,
             "the frozen process keeps a law, at every time": _rests,
         },
-        saturated=lambda: {"process": _slowly_rotating(), "duration": 1.0} | _SAMPLED,
+        saturated=lambda: {"process": slowly_rotating(), "duration": 1.0} | _SAMPLED,
         not_applicable=lambda: {"process": ring_of(3.0, 1.0), "duration": 1.0, "tolerance": 0.05},
         group=GROUP,
         note="Y is the integral of d phi / dt with phi = -log of the law that the frozen process would keep; the start "
