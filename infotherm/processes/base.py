@@ -53,6 +53,13 @@ class Process(ABC):
         """Whether the quasi-invariant law is the same at all times."""
         return False
 
+    def looks_static(self) -> bool:
+        """Whether the process is static, or shows no change at the times at which it is looked at.
+
+        Enough where a steady state is asked for: functions that take a time and do not use it have one.
+        """
+        return self.is_static
+
     def _times(self, **named: Any) -> tuple[Tensor, ...]:
         """Times in float64, broadcast, checked to be in the process's range.
 
@@ -326,7 +333,7 @@ def steady_state(process: Process, dim: int | None = None) -> Distribution:
     tensor([[1.]], dtype=torch.float64)
     """
     law = process.quasi_invariant(process.start or 0.0, dim)
-    if not process.is_static:
+    if not process.looks_static():
         raise ValueError(
             f"{type(process).__name__} is driven: it has a quasi-invariant law at each time, no steady state"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -12,6 +13,9 @@ from infotherm.distributions.base import Distribution
 from infotherm.processes.boltzmann import boltzmann_law, one_number, one_period, one_time
 from infotherm.processes.forces import ForcedProcess, agreed_size, arguments, positive, sizes_of
 from infotherm.processes.time_functions import function_of_time
+
+# times after the first one at which a process is looked at for change, where only its steady state is asked for
+_LOOKS = (0.0, 0.1, 0.37, 1.0, 2.7, 5.3, 9.1, 23.7, 101.3, 1003.7)
 
 
 class Langevin(ForcedProcess):
@@ -198,16 +202,31 @@ class Langevin(ForcedProcess):
         """
         return not self._driven_noise and self.control_free and (self.additive or self._noise_is_static())
 
+    def looks_static(self) -> bool:
+        """Whether force and noise are the same at a dozen times, from the first one on, over three decades."""
+        if self.is_static:
+            return True
+
+        def seen(x: Tensor, t: float) -> Tensor:
+            return torch.cat([self.drift(x, t).flatten(), self.noise_at(x, t).flatten()])
+
+        return self._same_at(_LOOKS, seen)
+
     def _noise_is_static(self) -> bool:
-        """Whether a multiplicative sigma is the same at 9 times; D is tried from 1 to 3 where it is not known."""
+        """Whether a multiplicative sigma is the same at 9 times."""
         if self._constant_control:
             return True
+        end = 1.0 if self.horizon is None else self.horizon - (self.start or 0.0)
+        return self._same_at([k * end / 8 for k in range(9)], lambda x, t: self._noise_field(x, self.control(t)))
+
+    def _same_at(self, later: Iterable[float], function: Callable[[Tensor, float], Tensor]) -> bool:
+        """Whether a function of states is the same at these times after the start; D is tried from 1 to 3."""
         start = 0.0 if self.start is None else self.start
-        times = torch.linspace(start, start + 1.0 if self.horizon is None else self.horizon, 9, dtype=torch.float64)
+        times = [start + t for t in later if self.horizon is None or start + t <= self.horizon]
         for size in (1, 2, 3) if self.dim is None else (self.dim,):
             x = torch.linspace(-1.3, 1.7, 5 * size, dtype=torch.float64).reshape(5, size)
             try:
-                seen = [self._noise_field(x, self.control(t)) for t in times]
+                seen = [function(x, t) for t in times]
             except (IndexError, RuntimeError, ValueError):
                 continue  # a function of states of another size
             return all(torch.equal(values, seen[0]) for values in seen[1:])

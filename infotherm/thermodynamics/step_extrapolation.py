@@ -173,7 +173,7 @@ def stationary_average(
     >>> bool((found.interval(0.99)[0] < 1.0) & (1.0 < found.interval(0.99)[1]))
     True
     """
-    if not process.is_static:
+    if not process.looks_static():
         raise ValueError(f"process must not change in time; this {type(process).__name__} is driven")
     if not 0 <= burn_in < duration:
         raise ValueError(f"burn_in must lie in [0, duration = {duration}); got {burn_in}")

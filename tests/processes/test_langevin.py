@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from infotherm.processes import AffineDiffusion, Langevin, OrnsteinUhlenbeck, Protocol
+from infotherm.processes import AffineDiffusion, Langevin, OrnsteinUhlenbeck, Protocol, steady_state
 
 F64 = torch.float64
 BATHS = torch.tensor([0.5, 2.0], dtype=F64)
@@ -207,3 +207,17 @@ def test_bad_values_of_noise():
         Langevin(force=1.0, sigma=lambda x, t: x.log()).noise_at([-1.0], 0.0)
     with pytest.raises(ValueError, match="the diffusion matrix is singular"):
         Langevin(force=1.0, sigma=lambda x, t: x).thermodynamic_force([[0.0]], 0.0)
+
+
+def test_a_time_that_is_not_used_leaves_a_steady_state():
+    plain = Langevin(force=lambda x: 1.0 + torch.sin(x), sigma=2**0.5, periodic=2 * math.pi)
+    timed = Langevin(force=lambda x, t: 1.0 + torch.sin(x), sigma=2**0.5, periodic=2 * math.pi)
+    assert not timed.is_static and timed.looks_static() and plain.looks_static()
+    x = torch.linspace(0.0, 6.0, 7, dtype=torch.float64)[:, None]
+    assert torch.equal(steady_state(timed).log_prob(x), steady_state(plain).log_prob(x))
+    for force in (lambda x, t: -x * (1 + 0.01 * t), lambda x, t: -x + torch.where(t > 900, 1.0, 0.0)):
+        driven = Langevin(force=force, sigma=1.0, dim=1)
+        assert not driven.looks_static()
+        with pytest.raises(ValueError, match="is driven"):
+            steady_state(driven)
+    assert not Langevin(force=lambda x: -x, sigma=lambda t: 1 + t, dim=1).looks_static()

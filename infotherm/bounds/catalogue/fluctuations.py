@@ -245,7 +245,7 @@ def _constant_and_returning(process: Any) -> str | None:
     if isinstance(process, Langevin):
         if process.period is None or process.dim not in (None, 1):
             return "the process is not on a ring"
-        return None if process.is_static else "the process is driven"
+        return None if process.looks_static() else "the process is driven"
     if not isinstance(process, MarkovJump | MarkovChain):
         return f"the counting statistics of a {type(process).__name__} are not known"
     if isinstance(process, MarkovJump) and process.driven:

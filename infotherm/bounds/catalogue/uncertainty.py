@@ -81,7 +81,7 @@ def _in_continuous_time(process: Any) -> str | None:
     if isinstance(process, Langevin):
         if process.period is None or process.dim not in (None, 1):
             return "the current of a Langevin process is known on a ring of one coordinate only"
-        return None if process.is_static else "the process is driven"
+        return None if process.looks_static() else "the process is driven"
     return _jumps(process)
 
 
