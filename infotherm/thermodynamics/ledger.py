@@ -12,6 +12,7 @@ with o the trapezoidal (Stratonovich) product. Without an energy V = 0, f is the
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -136,7 +137,7 @@ class Ledger:
         return entries | {f"current {name}": flow for name, flow in self._flows.items()}
 
 
-class Mechanics:
+class Mechanics(ABC):
     """What the ledger asks of a process, for states of D coordinates between two times.
 
     Attributes
@@ -176,12 +177,12 @@ class Mechanics:
 
     _frozen: tuple[Plan, FrozenLaws] | None = None
 
+    @abstractmethod
     def energy_change(self, x: Tensor, plan: Plan, k: int) -> Tensor:
         """What the states gain in energy when the drive of step k - 1 gives way to that of step k, at the k-th edge.
 
         Before the first step there is the drive at the start, after the last one that at the end.
         """
-        raise NotImplementedError
 
     def energy_before(self, x: Tensor) -> Tensor | float:
         """The energy before the drive starts."""
@@ -191,9 +192,9 @@ class Mechanics:
         """The energy after the drive has ended."""
         return 0.0
 
+    @abstractmethod
     def path_ratio(self, integrator: Integrator, first: State) -> PathRatio | None:
         """What adds up the log ratios of the steps; None where their sum is the medium's entropy itself."""
-        raise NotImplementedError
 
     def renewed(self) -> Mechanics:
         """The same for a run with other steps: what was worked out for one plan is forgotten."""
