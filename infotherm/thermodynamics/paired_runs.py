@@ -11,7 +11,8 @@ from torch import Tensor
 from infotherm.processes.integrators import Exact, Integrator
 from infotherm.processes.plans import State
 from infotherm.thermodynamics.blocks import NormalNoise
-from infotherm.thermodynamics.ledger import Current, Ledger, Mechanics
+from infotherm.thermodynamics.ledger import Current, Ledger
+from infotherm.thermodynamics.mechanics import Mechanics
 from infotherm.thermodynamics.step_checks import refuse_lost_paths
 
 Entries = dict[str, Tensor]

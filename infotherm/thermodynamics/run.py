@@ -22,7 +22,8 @@ from infotherm.processes.plans import State
 from infotherm.processes.protocol import discontinuity
 from infotherm.thermodynamics.blocks import block_seeds, blocks
 from infotherm.thermodynamics.langevin_rates import on_its_space
-from infotherm.thermodynamics.ledger import Current, Ledger, Mechanics, mechanics_of
+from infotherm.thermodynamics.ledger import Current, Ledger
+from infotherm.thermodynamics.mechanics import Mechanics, mechanics_of
 from infotherm.thermodynamics.paired_runs import paired_run
 from infotherm.thermodynamics.rates import first_time
 from infotherm.thermodynamics.step_checks import refuse_lost_paths, refuse_unstable_step

@@ -69,7 +69,7 @@ def simulate(
     start
         The time at which the law is p0, the first time of the process unless given.
     currents
-        Functions of the states (..., D) with values (..., D), by name: each path keeps the sum of j o dx.
+        Functions of the states (n, D) with values (n, D), by name: each path keeps the sum of j o dx.
     target
         A function of the states with truth values: each path keeps the first time (of a step's end) at which it is
         true. For jump processes: states, by number.

@@ -16,7 +16,7 @@ from infotherm.distributions import as_distribution
 from infotherm.processes import DiffusionProcess
 from infotherm.processes.integrators import Integrator, integrator_for
 from infotherm.thermodynamics.blocks import block_seeds, blocks
-from infotherm.thermodynamics.ledger import mechanics_of
+from infotherm.thermodynamics.mechanics import mechanics_of
 from infotherm.thermodynamics.paired_runs import paired_run
 from infotherm.thermodynamics.run import planned_edges
 from infotherm.thermodynamics.step_checks import refuse_lost_paths
@@ -130,7 +130,8 @@ def stationary_average(
     """The mean of a function in the stationary law, averaged along paths after `burn_in`.
 
     Overdamped processes are stepped by Leimkuhler-Matthews, whose stationary error is of second order in the step with
-    a small constant. A run with twice the step tells how large the error of the step is.
+    a small constant. A run with twice the step tells how large the error of the step is: that step must be stable too,
+    and a refusal that names twice the step asked for means this run.
 
     Parameters
     ----------

@@ -255,8 +255,8 @@ def _times_between(times: Any, start: Tensor, end: Tensor) -> Tensor:
     times = times.reshape(*times.shape, *[1] * (end.ndim + 1 - times.ndim))
     if validating(times) and bool(((times < start) | (times > end)).any()):
         raise ValueError(
-            f"times must lie between the start {start.min().item()} and the end {end.max().item()}; got times from "
-            f"{times.min().item()} to {times.max().item()}"
+            f"times must lie between the start and the end of every member of the batch, {start.max().item()} and "
+            f"{end.min().item()}; got times from {times.min().item()} to {times.max().item()}"
         )
     return times
 

@@ -89,3 +89,10 @@ def test_currents_and_first_passage_of_free_drift():
     assert len(arrived) > 990
     late = 0.5826 * (6.0 / 600) ** 0.5 / 2
     assert arrived.mean().item() == pytest.approx(1.5 + late, abs=4.5 * arrived.std().item() / 1000**0.5 + 5e-3)
+
+
+def test_functions_that_would_broadcast_are_refused():
+    with pytest.raises(ValueError, match=r"the current 'way' must give shape \(100, 1\) .*; got \(100,\)"):
+        simulate(TRAP, NORMAL, 1.0, 100, 4, currents={"way": lambda x: x[..., 0]}, final_law=False)
+    with pytest.raises(ValueError, match=r"target must give shape \(100,\) .*; got \(100, 1\)"):
+        simulate(TRAP, NORMAL, 1.0, 100, 4, target=lambda x: x > 0, final_law=False)

@@ -10,7 +10,7 @@ from infotherm.processes import AffineDiffusion, Langevin, OrnsteinUhlenbeck
 from infotherm.processes.integrators import Exact, StochasticHeun
 from infotherm.thermodynamics import path_statistics, simulate
 from infotherm.thermodynamics.blocks import NormalNoise
-from infotherm.thermodynamics.ledger import mechanics_of
+from infotherm.thermodynamics.mechanics import mechanics_of
 from infotherm.thermodynamics.paired_runs import paired_run
 
 F64 = torch.float64

@@ -458,10 +458,10 @@ def test_shapes_that_do_not_fit_are_named():
         entropy_production(process, laws, [0.1, 0.2])
     with pytest.raises(ValueError, match=r"duration must not be empty; got shape \(0,\)"):
         entropy_production(process, laws, torch.empty(0))
-    with pytest.raises(
-        ValueError, match=r"times must lie between the start 0.0 and the end 1.0; got times from 0.0 to 5"
-    ):
+    with pytest.raises(ValueError, match=r"every member of the batch, 0.0 and 1.0; got times from 0.0 to 5"):
         entropy_production(process, laws, 1.0, times=[0.0, 5.0])
+    with pytest.raises(ValueError, match=r"every member of the batch, 0.0 and 0.5; got times from 2.0 to 2.0"):
+        entropy_production(process, Gaussian(0.0, 1.0), [0.5, 2.0], times=[2.0])
 
 
 @pytest.mark.parametrize("n_samples", [1, -3, 100.0, True])
