@@ -376,7 +376,7 @@ def test_the_error_covers_the_digits_of_torch_quantiles(family, growth, scales):
 
 
 def test_without_the_package_for_assignments_the_message_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr("infotherm.transport.wasserstein.find_spec", lambda name: None)
+    monkeypatch.setattr("infotherm.transport.orders.find_spec", lambda name: None)
     plane, line = it.Empirical([[0.0, 0.0], [1.0, 1.0]]), it.Empirical([[0.0], [1.0]])
     with pytest.raises(NotImplementedError, match="pip install POT"):
         wasserstein2(plane, plane)
