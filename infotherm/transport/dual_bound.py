@@ -12,6 +12,7 @@ from torch import Tensor
 from infotherm.core.estimate import Estimate
 from infotherm.core.tensors import Generator, as_generator, as_tensor, require_finite
 from infotherm.estimators.base import as_samples, stream_of_samples
+from infotherm.estimators.held_out import copied_rows
 from infotherm.transport.brenier_potentials import (
     Potential,
     Quadratic,
@@ -38,7 +39,7 @@ def empirical_lower(
     squared: bool = False,
     generator: Generator = None,
 ) -> Estimate:
-    r"""A lower bound on W2(p, q) of the laws behind two independent samples, whatever these laws are.
+    r"""A lower bound on W2(p, q) of the laws behind two samples, whatever these laws are.
 
     Kantorovich duality: W2(p, q)^2 >= E_p[|x|^2 - 2 f(x)] + E_q[|y|^2 - 2 f*(y)] for every convex f. Here f is fitted
     to all folds but one and the means are taken over that one, in turn; the bound is the mean over the folds. The
@@ -52,7 +53,8 @@ def empirical_lower(
     Parameters
     ----------
     x, y
-        Samples (N, D) and (M, D), or (N,) and (M,) for D = 1; batches (..., N, D) and (..., M, D) of one shape.
+        Samples (N, D) and (M, D), or (N,) and (M,) for D = 1; batches (..., N, D) and (..., M, D) of one shape. Rows of
+        each are independent; where N = M, row i of x and row i of y may depend on each other (ends of a path).
     confidence
         The level at which limits are corrected for skewness; `.lower_limit(alpha)` takes any other, see below.
     folds
@@ -71,7 +73,8 @@ def empirical_lower(
         keeps the sign), with a standard error such that `.lower_limit(alpha)` is a one-sided confidence limit
         of the bound and so of W2: asymptotically, by the central limit theorem within folds (Student's t, corrected for
         skewness at level (1 - confidence) / 2), and, for K > 1, potentials that settle down as N grows (Bayle et al.);
-        a single split needs only the former. Kind "unknown", with a warning, where few samples carry the variance.
+        a single split needs only the former. Kind "unknown", with a warning, where few samples carry the variance or
+        rows look copied.
         `info`: `families` taken, `folds`, `n_x`, `n_y`, and what the gate has seen. The root is conservative, down to
         alpha = (1 - confidence) / 100. Of 1000 pairs of Gaussian samples (N = 500, D = 1, 2, 8), at most 1.5 % of the
         limits at 99 % exceeded the truth.
@@ -99,7 +102,8 @@ def empirical_lower(
     random = as_generator(generator, x.device)
     streams = (stream_of_samples(x, y),)
     origin, scale = frame_of(x, y)
-    turns = [_turns(_shuffled((v - origin) / scale, random), folds) for v in (x, y)]
+    reason, doubtful = copied(x, y)
+    turns = [_turns((v - origin) / scale, folds) for v in shuffled(x, y, random)]
     over_x: list[Tensor] = []
     over_y: list[Tensor] = []
     chosen: set[str] = set()
@@ -112,7 +116,9 @@ def empirical_lower(
     error = 64 * x.shape[-1] * torch.finfo(x.dtype).eps * size
     error = error + unseen(seen_x, seen_y, confidence) + unseen(seen_y, seen_x, confidence)
     info = {"families": ", ".join(sorted(chosen)), "folds": folds, "n_x": x.shape[-2], "n_y": y.shape[-2]}
-    square = squared_bound(found, "lower", confidence=confidence, error=error, streams=streams, **info)
+    square = squared_bound(
+        found, "lower", confidence=confidence, error=error, streams=streams, reason=reason, doubtful=doubtful, **info
+    )
     return square if squared else root_of(square, "lower")
 
 
@@ -177,8 +183,26 @@ def unseen(x: Tensor, y: Tensor, confidence: float) -> Tensor:
     return torch.where(constant, farthest.sum(-1) / y.shape[-2], 0.0)
 
 
-def _shuffled(x: Tensor, generator: torch.Generator | None) -> Tensor:
-    return x[..., torch.randperm(x.shape[-2], generator=generator, device=x.device), :]
+def shuffled(x: Tensor, y: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """Both samples in random order; equally many keep their partners, so that pairs do not fall into two folds."""
+    order = torch.randperm(x.shape[-2], generator=generator, device=x.device)
+    other = order
+    if y.shape[-2] != x.shape[-2]:
+        other = torch.randperm(y.shape[-2], generator=generator, device=x.device)
+    return x[..., order, :], y[..., other, :]
+
+
+def copied(x: Tensor, y: Tensor) -> tuple[str, Tensor]:
+    """Why rows look copied rather than drawn, if they do, and where: a copy in another fold is no fresh sample."""
+    reason, doubtful = "", torch.zeros_like(x[..., 0, 0], dtype=torch.bool)
+    for name, v in (("x", x), ("y", y)):
+        repeats = (v[..., 0].sort(-1).values.diff(dim=-1) == 0).any(-1)
+        for place in repeats.nonzero().tolist():
+            found = copied_rows(v[tuple(place)])
+            if found is not None:
+                reason = f"{name}: {found}"
+                doubtful[tuple(place)] = True
+    return reason, doubtful
 
 
 def _folds(folds: int, n: int) -> int:

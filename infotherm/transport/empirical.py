@@ -61,7 +61,7 @@ def empirical_bounds(
     largest: int = 1000,
     generator: Generator = None,
 ) -> EmpiricalBounds:
-    """Bounds on the population W2(p, q), and an estimate of it, from two independent samples x of p and y of q.
+    """Bounds on the population W2(p, q), and an estimate of it, from samples x of p and y of q.
 
     The distance of the samples itself is too high (in D = 8 its square by 50 to 100 % at N = 500 to 4000) and never
     stands below: the lower bound comes from convex duality with potentials fitted to other samples than those
@@ -71,7 +71,8 @@ def empirical_bounds(
     ----------
     x, y
         Samples (N, D) and (M, D), or (N,) and (M,) for D = 1, all of the same weight; batches (..., N, D) and
-        (..., M, D) of one shape. Computed in float64.
+        (..., M, D) of one shape. Computed in float64. Rows of each are independent; where N = M, row i of x and row i
+        of y may depend on each other (ends of a path).
     confidence
         Level for which limits are corrected for skewness, in (0, 1). `Estimate.lower_limit(alpha)`,
         `upper_limit(alpha)` and verdicts may ask for others.

@@ -12,7 +12,7 @@ from torch import Tensor
 from infotherm.core.estimate import Estimate
 from infotherm.core.tensors import Generator, as_generator
 from infotherm.estimators.base import stream_of_samples
-from infotherm.transport.dual_bound import frame_of, two_samples
+from infotherm.transport.dual_bound import copied, frame_of, shuffled, two_samples
 from infotherm.transport.plug_in import PlugIn, plug_in
 from infotherm.transport.sample_limits import root_of, sampled_sum, squared_bound
 
@@ -28,7 +28,7 @@ def empirical_upper(
     squared: bool = False,
     generator: Generator = None,
 ) -> Estimate:
-    """An upper bound on W2(p, q) of the laws behind two independent samples: the distance of the samples.
+    """An upper bound on W2(p, q) of the laws behind two samples: the distance of the samples.
 
     W2(p_N, q_M)^2 is at least the mean over the samples of the potentials that are optimal for p and q, whose
     expectation is W2(p, q)^2. So its own expectation is too high, in D = 8 by 50 to 100 % at N = 500 to 4000, and the
@@ -37,7 +37,8 @@ def empirical_upper(
     Parameters
     ----------
     x, y
-        Samples (N, D) and (M, D), or (N,) and (M,) for D = 1; batches (..., N, D) and (..., M, D) of one shape.
+        Samples (N, D) and (M, D), or (N,) and (M,) for D = 1; batches (..., N, D) and (..., M, D) of one shape. Rows of
+        each are independent; where N = M, row i of x and row i of y may depend on each other (ends of a path).
     confidence
         The level at which limits are corrected for skewness.
     largest
@@ -52,9 +53,10 @@ def empirical_upper(
     -------
     Estimate
         Kind "upper", units "1", with a standard error such that `.upper_limit(alpha)` is a one-sided confidence limit,
-        asymptotically and corrected for skewness. Kind "unknown", with a warning, where few samples carry the variance
-        or all samples of one side agree. No sample bounds a distance to a law with unseen far tails: the limit is
-        as good as what the samples show of them. `info`: `blocks`, `n_x`, `n_y` used.
+        asymptotically and corrected for skewness: of exponential samples against Gaussian ones (N = 200) 2 % of the
+        limits at 99 % missed. Kind "unknown", with a warning, where few samples carry the variance, rows look copied,
+        or all samples of one side agree. No samples bound a distance to a law with far tails that they do not show.
+        `info`: `blocks`, `n_x`, `n_y` used.
 
     Raises
     ------
@@ -83,9 +85,9 @@ def empirical_upper(
     if x.shape[-1] > 1 and max(n, m) > largest:
         size_x, size_y = min(n, largest), min(m, largest)
         blocks = max(1, min(n // size_x, m // size_y, _MOST_BLOCKS))
-        x, y = (v[..., torch.randperm(v.shape[-2], generator=random, device=v.device), :] for v in (x, y))
+        x, y = shuffled(x, y, random)
     origin, scale = frame_of(x, y)
-    doubtful = _constant(x) | _constant(y)
+    reason, doubtful = _doubts(x, y)
     x, y = (x - origin) / scale, (y - origin) / scale
     parts = [
         _batched(x[..., i * size_x : (i + 1) * size_x, :], y[..., i * size_y : (i + 1) * size_y, :])
@@ -100,7 +102,7 @@ def empirical_upper(
         confidence=confidence,
         error=error + 64 * torch.finfo(x.dtype).eps * (found.value.abs() + area[..., 0]),
         streams=streams,
-        reason=_AGREE if bool(doubtful.any()) else "",
+        reason=reason,
         doubtful=doubtful,
         blocks=blocks,
         n_x=blocks * size_x,
@@ -118,7 +120,7 @@ def empirical_point(
     squared: bool = False,
     generator: Generator = None,
 ) -> Estimate:
-    """A debiased estimate of W2(p, q) from two independent samples; it has no guaranteed sign of its bias.
+    """A debiased estimate of W2(p, q) from two samples; it has no guaranteed sign of its bias.
 
     W2(p, q)^2 is about [W(x1, y1) + W(x2, y2)] / 2 - [W(x1, x2) + W(y1, y2)] / 2 with independent halves x1, x2 and y1,
     y2 and W the squared distance of samples. The first part alone is too high. The second part takes away what
@@ -129,7 +131,8 @@ def empirical_point(
     Parameters
     ----------
     x, y
-        Samples (N, D) and (M, D), or (N,) and (M,) for D = 1; batches (..., N, D) and (..., M, D) of one shape.
+        Samples (N, D) and (M, D), or (N,) and (M,) for D = 1; batches (..., N, D) and (..., M, D) of one shape. Rows of
+        each are independent; where N = M, row i of x and row i of y may depend on each other (ends of a path).
     confidence
         The level at which limits are corrected for skewness.
     largest
@@ -168,11 +171,10 @@ def empirical_point(
     random = as_generator(generator, x.device)
     streams = (stream_of_samples(x, y),)
     origin, scale = frame_of(x, y)
-    doubtful = _constant(x) | _constant(y)
+    reason, doubtful = _doubts(x, y)
     halves = []
-    for v in (x, y):
+    for v in shuffled(x, y, random):
         v = (v - origin) / scale
-        v = v[..., torch.randperm(v.shape[-2], generator=random, device=v.device), :]
         size = v.shape[-2] // 2 if v.shape[-1] == 1 else min(v.shape[-2] // 2, largest)
         halves.append((v[..., :size, :], v[..., size : 2 * size, :]))
     (x1, x2), (y1, y2) = halves
@@ -188,7 +190,7 @@ def empirical_point(
         confidence=confidence,
         error=correction + error + 64 * torch.finfo(x.dtype).eps * (raw + area[..., 0]),
         streams=streams,
-        reason=_AGREE if bool(doubtful.any()) else "",
+        reason=reason,
         doubtful=doubtful,
         correction=correction,
         n_x=2 * x1.shape[-2],
@@ -197,11 +199,13 @@ def empirical_point(
     return square if squared else root_of(square, "estimate")
 
 
-_AGREE = "all samples of one side agree: nothing says what they have missed"
-
-
-def _constant(x: Tensor) -> Tensor:
-    return (x == x[..., :1, :]).all(-1).all(-1)
+def _doubts(x: Tensor, y: Tensor) -> tuple[str, Tensor]:
+    """Why samples cannot bound from above, and where."""
+    reason, doubtful = copied(x, y)
+    constant = (x == x[..., :1, :]).all(-1).all(-1) | (y == y[..., :1, :]).all(-1).all(-1)
+    if bool(constant.any()):
+        reason = "all samples of one side agree: nothing says what they have missed"
+    return reason, doubtful | constant
 
 
 def _size(largest: int) -> int:

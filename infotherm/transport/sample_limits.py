@@ -86,7 +86,10 @@ class SampledSum:
 
 
 def sampled_sum(over_x: Sequence[Tensor], over_y: Sequence[Tensor]) -> SampledSum:
-    """The sum of the means of two independent samples, in folds (..., n_k) that have their own centres.
+    """The sum of the means of two samples, in folds (..., n_k) that have their own centres.
+
+    Where the folds are of one size, a positive covariance of terms at the same place is added: the rows of x and y may
+    then belong together, as ends of the same paths do. For independent samples that adds next to nothing.
 
     Source: Hall, The Bootstrap and Edgeworth Expansion (1992), section 2.6, for the quantile of a studentised mean.
 
@@ -110,6 +113,8 @@ def sampled_sum(over_x: Sequence[Tensor], over_y: Sequence[Tensor]) -> SampledSu
         varying.append(torch.where(varies, float(n), math.inf))
     both = torch.cat(centred, -1)
     variance = both.square().sum(-1)
+    if [f.shape[-1] for f in over_x] == [f.shape[-1] for f in over_y]:
+        variance = variance + 2 * (centred[0] * centred[1]).sum(-1).clamp(min=0.0)
     unit = both / torch.where(variance > 0, variance, 1.0).sqrt()[..., None]
     n = torch.minimum(*varying)
     shares, sizes = {}, {}

@@ -13,14 +13,14 @@ from infotherm.core.linalg import psd_factor
 from infotherm.core.procrustes import procrustes_distance
 from infotherm.estimators.base import stream_of_samples
 from infotherm.transport.brenier_potentials import fit_quadratic
-from infotherm.transport.dual_bound import frame_of, two_samples, unseen
+from infotherm.transport.dual_bound import copied, frame_of, two_samples, unseen
 from infotherm.transport.sample_limits import root_of, sampled_sum, squared_bound
 
 _GROUPS = 10
 
 
 def empirical_gelbrich(x: Any, y: Any, *, confidence: float = 0.99, squared: bool = False) -> Estimate:
-    """A lower bound on W2(p, q) by the first two moments of two independent samples, whatever their laws are.
+    """A lower bound on W2(p, q) by the first two moments of two samples, whatever their laws are.
 
     Gelbrich's |m_p - m_q|^2 + min_U |A - B U|_F^2 at the moments of the samples is too high by about the number of
     parameters over N, since the best quadratic potential was chosen on the samples themselves: the jackknife over 10
@@ -29,8 +29,8 @@ def empirical_gelbrich(x: Any, y: Any, *, confidence: float = 0.99, squared: boo
     Parameters
     ----------
     x, y
-        Samples (N, D) and (M, D), or (N,) and (M,) for D = 1; batches (..., N, D) and (..., M, D) of one shape.
-        They are taken to be in random order.
+        Samples (N, D) and (M, D), or (N,) and (M,) for D = 1; batches (..., N, D) and (..., M, D) of one shape. Rows of
+        each are independent; where N = M, row i of x and row i of y may depend on each other (ends of a path).
     confidence
         The level at which limits are corrected for skewness.
     squared
@@ -62,6 +62,7 @@ def empirical_gelbrich(x: Any, y: Any, *, confidence: float = 0.99, squared: boo
     streams = (stream_of_samples(x, y),)
     origin, scale = frame_of(x, y)
     area = scale[..., 0].square()
+    reason, doubtful = copied(x, y)
     allowance = unseen(x, y, confidence) + unseen(y, x, confidence)
     x, y = (x - origin) / scale, (y - origin) / scale
     gains = fit_quadratic(x, y).gains(x, y)
@@ -78,6 +79,8 @@ def empirical_gelbrich(x: Any, y: Any, *, confidence: float = 0.99, squared: boo
         confidence=confidence,
         error=2 * _GROUPS * area[..., 0] * blur + allowance,
         streams=streams,
+        reason=reason,
+        doubtful=doubtful,
         bias=area[..., 0] * (whole - value),
         n_x=x.shape[-2],
         n_y=y.shape[-2],
