@@ -53,9 +53,11 @@ def empirical_upper(
     -------
     Estimate
         Kind "upper", units "1", with a standard error such that `.upper_limit(alpha)` is a one-sided confidence limit,
-        asymptotically and corrected for skewness: of exponential samples against Gaussian ones (N = 200) 2 % of the
-        limits at 99 % missed. Kind "unknown", with a warning, where few samples carry the variance, rows look copied,
-        or all samples of one side agree. No samples bound a distance to a law with far tails that they do not show.
+        asymptotically and corrected for skewness, with what one more sample as far out as the farthest would add as
+        `error`: of limits at 99 %, at most 1.5 % missed for the laws tried (exponential, lognormal, t with 5 degrees of
+        freedom; N = 200), 1.1 % at N = 1000. Kind "unknown", with a warning, where few samples carry the variance, rows
+        look copied, or all samples of one side agree. No samples bound a distance to a law with far tails that they do
+        not show: where most draws of a law are refused, those that pass miss more often (up to 10 % of them).
         `info`: `blocks`, `n_x`, `n_y` used.
 
     Raises

@@ -145,8 +145,10 @@ def squared_bound(
 ) -> Estimate:
     """The sum as a lower or an upper bound, or an estimate, of W2^2; with a warning where it is refused.
 
-    `doubtful` elements are refused for the `reason` given, others by the gate of `SampledSum`. What is refused is of
-    kind "unknown"; in a batch with other elements it has an infinite error instead.
+    Above, what one more sample as far out as the farthest would add is stated as an error: nothing bounds terms there,
+    and samples that happen to lack their tail have too small a spread too. `doubtful` elements are refused for the
+    `reason` given, others by the gate of `SampledSum`. What is refused is of kind "unknown"; in a batch with other
+    elements it has an infinite error instead.
     """
     reason = reason or found.reason(kind)
     info = {
@@ -158,6 +160,8 @@ def squared_bound(
         **info,
     }
     stderr = found.spread(kind, confidence)
+    if kind != BELOW:
+        error = error + found.shares[1].sqrt() * found.stderr
     if reason:
         info["warning"] = reason
         warnings.warn(f"W2 from samples: {reason}; the result is of kind 'unknown'", stacklevel=4)

@@ -80,6 +80,13 @@ def test_the_same_gaussian_is_no_violation_of_zero():
     assert (found.lower_limit(0.01) > 0).double().mean().item() <= 0.02
 
 
+def test_potentials_are_not_judged_on_what_they_were_fitted_to():
+    # on the samples of the fit the mean would lie above the truth, by about the 44 parameters over N
+    x, y = normal(0, 200, 100, 8), normal(1, 200, 100, 8)
+    for folds in (1, 5):
+        assert empirical_lower(x, y, families="quadratic", folds=folds, squared=True, generator=0).value.mean() < -0.1
+
+
 def test_tighter_than_one_split():
     x, y, truth = repetitions(2, 1000, 40)
     limits = [
