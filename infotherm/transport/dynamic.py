@@ -148,7 +148,7 @@ def benamou_brenier(
     grid: Any,
     *,
     n_times: int = 64,
-    tolerance: float = 3e-4,
+    tolerance: float = 2e-4,
     max_iterations: int = 2000,
     progress: Callable[[int, int], None] | None = None,
 ) -> DynamicTransport:

@@ -87,6 +87,13 @@ def test_momentum_carries_the_density(shifted):
     assert torch.allclose(faces, -rate[:-1], atol=0.02 * float(middle.abs().max()))
 
 
+def test_velocity_is_the_gradient_of_the_potential(shifted):
+    flow = shifted[2]
+    slope = torch.gradient(flow.potential[16], spacing=10 / 128)[0]
+    near = flow.densities[16] > 0.01 * flow.densities[16].max()
+    assert torch.allclose(slope[near], flow.velocity[16, 0][near], atol=0.05)
+
+
 def test_mass_that_splits_over_a_vacuum():
     x = _line(128)
     p = ((x > 0.4) & (x < 0.6)).double()

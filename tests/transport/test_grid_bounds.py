@@ -67,6 +67,18 @@ def test_a_coupling_in_the_plane_is_never_below_the_potential():
     assert float(lower_square(torch.zeros_like(p), p, q, [1.0, 0.5], at_start=True)) <= plan
 
 
+@pytest.mark.parametrize("scalings", [1, 2, 5])
+def test_an_unfinished_coupling_pays_for_what_it_misses(scalings, monkeypatch):
+    monkeypatch.setattr("infotherm.transport.grid_bounds._SCALINGS", scalings)
+    x = torch.arange(10, dtype=torch.float64)
+    p = torch.exp(-0.5 * (x[:, None] - 2) ** 2 - 0.5 * (x - 3) ** 2)
+    q = torch.exp(-0.5 * (x[:, None] - 7) ** 2 - 0.2 * (x - 6) ** 2)
+    p, q = p / p.sum(), q / q.sum()
+    ot = pytest.importorskip("ot")
+    plan = ot.emd2(p.flatten().numpy(), q.flatten().numpy(), ot.dist(torch.cartesian_prod(x, x).numpy()))
+    assert float(coupling_square(torch.zeros_like(p), p, q, [1.0, 1.0])) >= plan - 1e-9
+
+
 def test_the_action_of_a_flow_by_quadrature():
     """One cell in time and two in space, where density and momentum are known functions."""
     grid = StaggeredGrid((1, 2), (1.0, 1.0))
