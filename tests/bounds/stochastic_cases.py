@@ -7,6 +7,8 @@ from infotherm.bounds.catalogue.fluctuations import moved_trap, ring_of, turns_o
 
 STANDARD = it.Gaussian(0.0, 1.0)
 BUMPS = it.GaussianMixture([0.4, 0.6], [[-1.0], [1.5]], [[[0.3]], [[0.8]]])
+UNLIKE = it.GaussianMixture([0.5, 0.5], [[-1.1], [1.6]], [[[0.3]], [[0.7]]])
+TILT = it.Discrete([0.3, 0.7])
 TILTED = it.Gaussian([1.0, -0.5], [[0.5, 0.1], [0.1, 0.4]])
 UNEVEN = it.processes.MarkovJump([[0.0, 3.0, 0.4], [1.0, 0.0, 2.0], [2.5, 0.7, 0.0]])
 TURNS = turns_of()
@@ -106,6 +108,20 @@ GENERIC = {
     ],
     "speed-limit-activity": [MOVED, TWO],
     "speed-limit-activity-sharp": [MOVED, TWO],
+    "speed-limit-w1-mobility": [MOVED, TWO, {"process": switching(0.0, 2.0), "initial": TILT, "duration": 1.0}],
+    "speed-limit-w1-activity": [MOVED, TWO, {"process": switching(0.0, 2.0), "initial": TILT, "duration": 1.0}],
+    "speed-limit-w2-printed": [
+        {"process": it.processes.VariancePreserving(), "initial": it.Gaussian(2.0, 0.3), "duration": 0.5}
+    ],
+    "speed-accuracy": [
+        {"process": it.processes.VariancePreserving(), "initial": BUMPS, "perturbed": UNLIKE, "duration": 0.5},
+        {
+            "process": it.processes.VarianceExploding(sigma=1.0),
+            "initial": STANDARD,
+            "perturbed": it.Gaussian(0.3, 0.8),
+            "duration": 2.0,
+        },
+    ],
     "sagawa-ueda": [NOISY | {"feedback": "shift", "temperature": 2.0}],
     "sagawa-ueda-equality": [NOISY, NOISY | {"feedback": "shift-and-stiffen"}],
     "bipartite-second-law": [
@@ -141,6 +157,10 @@ WRONG = {
     "landauer": lambda lhs, rhs: (lhs, rhs * 1.01),
     "speed-limit-activity": lambda lhs, rhs: (lhs, rhs * 4),  # the whole L1 distance for TV
     "speed-limit-activity-sharp": lambda lhs, rhs: (lhs, rhs * 1.000001),
+    "speed-limit-w1-mobility": lambda lhs, rhs: (lhs, rhs * 2),  # every edge counted once in each direction
+    "speed-limit-w1-activity": lambda lhs, rhs: (lhs, rhs * 1.000001),
+    "speed-limit-w2-printed": lambda lhs, rhs: (lhs, rhs * 4.000001),  # four is how loose it is
+    "speed-accuracy": lambda lhs, rhs: (lhs / 2, rhs),  # sigma^2 read for D, the other way round
     "sagawa-ueda": lambda lhs, rhs: (lhs, rhs * 0.999999),
     "sagawa-ueda-equality": lambda lhs, rhs: (lhs, rhs * 1.000001),
     "bipartite-second-law": lambda lhs, rhs: (lhs, rhs + 1e-9),
@@ -154,7 +174,11 @@ LIMITS = {
     "landauer": 5e-3,
     "speed-limit-activity": 1e-8,
     "learning-efficiency": 1e-9,
+    "speed-accuracy": 1e-8,
 }
+
+# claims that are true and never tight, with the tightness of their best case
+BEST = {"speed-limit-w2-printed": 0.25}
 
 # identities between sampled sides
 SAMPLED = {

@@ -8,6 +8,7 @@ from infotherm.bounds.catalogue import dissipation
 from infotherm.bounds.catalogue import fluctuations
 from infotherm.bounds.catalogue import uncertainty
 from infotherm.bounds.catalogue import landauer
+from infotherm.bounds.catalogue import speed_limits
 from infotherm.bounds.catalogue import information_engines
 from infotherm.bounds.catalogue import learning
 
@@ -19,6 +20,7 @@ __all__ = [
     "information_engines",
     "landauer",
     "learning",
+    "speed_limits",
     "thermodynamics",
     "uncertainty",
 ]
