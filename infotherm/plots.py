@@ -12,8 +12,10 @@ from infotherm.distributions import as_distribution
 from infotherm.information.fits import GaussianFit
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.axes import Axes
 
+    from infotherm.core.verdict import Verdict
     from infotherm.testing import Report
 
 # of a law tried on an estimator; read from green to red also by those who tell lightness only
@@ -203,6 +205,87 @@ def plot_fluctuation_theorem(entropy: Any, *, bins: int = 40, ax: Axes | None = 
     ax.set_xlabel("entropy production s (nat)")
     ax.set_ylabel("ln p(s) / p(-s)")
     ax.legend(fontsize=7)
+    return ax
+
+
+def plot_schedules(schedules: xarray.Dataset, *, ax: Axes | None = None) -> Axes:
+    """The Wasserstein speed of noise schedules over time, in units of the steady speed along the geodesic.
+
+    A schedule at constant speed is level; its height is its detour, its mean square what it wastes.
+
+    Parameters
+    ----------
+    schedules
+        What `infotherm.transport.compare_schedules` returns.
+    ax
+        Where to draw; new axes by default. The legend says how many times the least action each one spends.
+
+    Raises
+    ------
+    ValueError
+        When the Dataset is another one.
+
+    Examples
+    --------
+    >>> import infotherm as it
+    >>> from infotherm.transport.schedules import compare_schedules
+    >>> found = compare_schedules({"VP": it.processes.VariancePreserving()}, it.Gaussian(2.0, 0.3), points=9)
+    >>> plot_schedules(found).get_xlabel()
+    'fraction of the duration'
+    """
+    missing = [name for name in ("speed", "time", "wasserstein2", "waste") if name not in schedules]
+    if missing:
+        raise ValueError(f"schedules must be what compare_schedules returns; it lacks {', '.join(missing)}")
+    ax = _axes(ax)
+    for name in schedules["schedule"].values.tolist():
+        row = schedules.sel(schedule=name)
+        duration = float(row["time"][-1] - row["time"][0])
+        steady = float(row["wasserstein2"]) / duration
+        label = f"{name}: {float(row['waste']):.3g} x least action"
+        ax.plot(row["fraction"].values, row["speed"].values / steady, label=label)
+    ax.axhline(1.0, color="0.4", ls=":", label="geodesic at constant speed")
+    ax.set_yscale("log")
+    ax.set_xlabel("fraction of the duration")
+    ax.set_ylabel("Wasserstein speed x duration / W2")
+    ax.legend(fontsize=7)
+    return ax
+
+
+def plot_tightness(verdicts: Mapping[str, Verdict], *, ax: Axes | None = None) -> Axes:
+    """How much of the larger side of an inequality its smaller side explains: a bar a case, 1 at saturation.
+
+    Parameters
+    ----------
+    verdicts
+        Verdicts on inequalities by name of the case, each on one number.
+    ax
+        Where to draw; new axes by default.
+
+    Raises
+    ------
+    ValueError
+        Without a verdict, or with one that has no sides or several elements.
+
+    Examples
+    --------
+    >>> import infotherm as it
+    >>> plot_tightness({"half": it.decide(2.0, 1.0), "tight": it.decide(1.0, 1.0)}).get_xlabel()
+    'smaller side / larger side'
+    """
+    if not verdicts:
+        raise ValueError("verdicts must hold at least one verdict; got none")
+    ax = _axes(ax)
+    for row, (name, verdict) in enumerate(verdicts.items()):
+        if verdict.tightness is None or verdict.tightness.numel() != 1:
+            raise ValueError(f"verdicts must be on one number each; {name!r} is {verdict.outcome} of {verdict.shape}")
+        value = float(verdict.tightness)
+        ax.barh(row, value, color="C0" if verdict.outcome == "holds" else _STATUS_COLOURS["failed"])
+        ax.annotate(f"{value:.3g}", (value, row), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7)
+    ax.axvline(1.0, color="0.4", ls=":")
+    ax.set_yticks(range(len(verdicts)), list(verdicts), fontsize=7)
+    ax.invert_yaxis()
+    ax.set_xlim(0.0, 1.15)
+    ax.set_xlabel("smaller side / larger side")
     return ax
 
 

@@ -3,9 +3,18 @@
 import pytest
 import torch
 
+from infotherm.core.verdict import decide
 from infotherm.distributions import Gaussian, GaussianMixture
 from infotherm.information import forward_kl_fit, reverse_kl_fit
-from infotherm.plots import plot_fluctuation_theorem, plot_gaussian_fits, plot_orders
+from infotherm.plots import (
+    plot_fluctuation_theorem,
+    plot_gaussian_fits,
+    plot_orders,
+    plot_schedules,
+    plot_tightness,
+)
+from infotherm.processes import StraightLine, VariancePreserving
+from infotherm.transport.schedules import compare_schedules
 
 LAW = GaussianMixture([0.5, 0.5], [-3.0, 3.0], 1.0)
 
@@ -54,3 +63,27 @@ def test_the_fluctuation_theorem_is_a_line_that_its_samples_follow():
         plot_fluctuation_theorem(s.abs())
     with pytest.raises(ValueError, match=r"shape \(n,\)"):
         plot_fluctuation_theorem(s[:, None])
+
+
+def test_schedules_are_drawn_in_units_of_the_geodesic():
+    # at the width that both keep, only the mean moves: the straight line is the geodesic at constant speed
+    processes = {"VP": VariancePreserving(), "straight": StraightLine(1.0)}
+    found = compare_schedules(processes, Gaussian(3.0, 1.0), until={"straight": 0.5}, points=5)
+    vp, straight, level = plot_schedules(found).get_lines()
+    assert list(straight.get_ydata()) == pytest.approx([1.0] * 5)
+    assert "straight: 1 x" in straight.get_label() and set(level.get_ydata()) == {1.0}
+    assert max(vp.get_ydata()) > 1.2 > 1 > min(vp.get_ydata())
+    with pytest.raises(ValueError, match="lacks speed"):
+        plot_schedules(found.drop_vars("speed"))
+
+
+def test_tightness_is_the_length_of_a_bar():
+    ax = plot_tightness({"half": decide(2.0, 1.0), "broken": decide(1.0, 4.0), "tight": decide(1.0, 1.0)})
+    assert [bar.get_width() for bar in ax.patches] == [0.5, 0.25, 1.0]
+    colours = [bar.get_facecolor() for bar in ax.patches]
+    assert colours[0] == colours[2] != colours[1]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["half", "broken", "tight"]
+    with pytest.raises(ValueError, match="at least one"):
+        plot_tightness({})
+    with pytest.raises(ValueError, match="one number each"):
+        plot_tightness({"batch": decide([1.0, 2.0], 0.5)})
