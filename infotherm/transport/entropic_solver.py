@@ -11,7 +11,7 @@ from torch import Tensor
 
 from infotherm.transport.couplings import Certificate, Costs, Coupling, certificate
 
-Progress = Callable[[int, int, str], None]
+Progress = Callable[[int, int], None]
 
 _PER_ROUND = 40  # scalings on one kernel, before the potentials are absorbed and the gap is looked at
 _MOST_ROUNDS = 4  # of scalings that may still be needed: Newton steps cost less than more of them
@@ -70,7 +70,7 @@ class Solver:
         while True:
             found = certificate(coupling, self.largest)
             if self.progress is not None:
-                self.progress(min(self.spent, self.most), self.most, f"duality gap {found.gap:.1e}")
+                self.progress(min(self.spent, self.most), self.most)
             goal = max(self.goal, found.rounding)
             idle = 0 if found.gap < 0.9 * best else idle + 1
             best = min(best, found.gap)

@@ -199,15 +199,17 @@ def _bregman(x: Tensor, y: Tensor, half: Tensor) -> Tensor:
     root_x, root_y = torch.hypot(2 * x, half), torch.hypot(2 * y, half)
     step, total = x - y, root_x + root_y
     z = 4 * step * ((x + y) / total) / (root_y + half)
+    # far from each other the quotient itself has more digits than one plus its change
+    curved = torch.where(z.abs() < 0.03, _log_remainder(z), z - ((root_x + half) / (root_y + half)).log())
     mixed = x * root_y + y * root_x
     mixed = torch.where(mixed > 0, mixed, 1.0)
     bent = 4 * step * (half / total) * (half / (root_y + half)) * (step * (x + y) / mixed)
-    return bent + half * _log_remainder(z)
+    return bent + half * curved
 
 
 def _log_remainder(z: Tensor) -> Tensor:
-    """z - log(1 + z) without cancellation."""
+    """z - log(1 + z) for |z| < 0.03, without cancellation."""
     series = torch.zeros_like(z)
     for k in range(12, 1, -1):
         series = 1 / k - z * series
-    return torch.where(z.abs() < 0.03, z.square() * series, z - z.log1p())
+    return z.square() * series

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ from infotherm.core.gradients import first_order
 from infotherm.core.tensors import as_tensors, require_finite, require_shape
 from infotherm.transport.couplings import Costs, row_transform
 from infotherm.transport.entropic_solver import Progress, Solution, Solver
+from infotherm.transport.progress_bar import progress_bar
+
+_NOTICEABLE = 2**18  # pairs of atoms whose coupling may take seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +98,8 @@ def sinkhorn(
     max_iterations
         The most scalings and Newton steps.
     progress
-        Called as progress(iterations, max_iterations, text) after each round.
+        Called as progress(iterations, max_iterations) after each round; without it a bar comes up on a terminal after
+        two seconds.
 
     Returns
     -------
@@ -184,14 +189,15 @@ def couple(
         first, second = a.detach()[rows], b.detach()[columns]
         swapped = len(first) > len(second)
         ends = (second, first) if swapped else (first, second)
-        found = Solver(
-            inner.transposed() if swapped else inner,
-            *ends,
-            tolerance=tolerance,
-            max_iterations=max_iterations,
-            symmetric=symmetric,
-            progress=progress,
-        ).solve(epsilon)
+        with _reported(progress, len(first) * len(second)) as report:
+            found = Solver(
+                inner.transposed() if swapped else inner,
+                *ends,
+                tolerance=tolerance,
+                max_iterations=max_iterations,
+                symmetric=symmetric,
+                progress=report,
+            ).solve(epsilon)
         coupling, certificate = found.coupling, found.certificate
         f, g = (coupling.g, coupling.f) if swapped else (coupling.f, coupling.g)
         f, g = _everywhere(costs, first, second, f, g, rows, columns, epsilon)
@@ -223,6 +229,12 @@ def couple(
     return EntropicCoupling(
         estimate, information, (f, g), found.converged, found.iterations, found, (rows, columns), swapped
     )
+
+
+def _reported(progress: Progress | None, pairs: int) -> AbstractContextManager[Progress | None]:
+    if progress is not None or pairs < _NOTICEABLE:
+        return nullcontext(progress)
+    return progress_bar("entropic transport")
 
 
 def _with(found: EntropicCoupling, value: Tensor) -> EntropicCoupling:

@@ -45,7 +45,7 @@ entropic = Quantity(
     - Gaussians (closed form), singular ones included: W2^2 plus one term >= 0 for each singular value of B^T A, for
       factors of the covariances, so that nothing cancels at any epsilon > 0; accuracy a few eps, and what rounded
       covariances leave open (`wasserstein2`). Batches of laws and of epsilon broadcast. The gradient is exact and
-      finite everywhere; second derivatives raise.
+      finite everywhere, to first order.
     - `Empirical` and `Discrete` laws (fixed point): the optimal coupling of their atoms by `sinkhorn`, whose measured
       duality gap is the error. The number is that of these atoms: of the law that samples were drawn from, it is
       a biased estimate. Options `tolerance`, `max_iterations`, `progress` as in `sinkhorn`; several epsilon are
@@ -223,9 +223,11 @@ def coupled_atoms(
     dtype = torch.promote_types(first[0].dtype, second[0].dtype)
     (x, a), (y, b) = ((points.to(dtype), weights.to(dtype) / weights.sum()) for points, weights in (first, second))
     with torch.no_grad():
-        means = [weights @ points for points, weights in ((x, a), (y, b))]
-        centred = [points - mean for points, mean in zip((x, y), means, strict=True)]
-        shift = means[0] - means[1]
+        shift, centred = torch.zeros_like(x[0]), [x, y]
+        for _ in range(2):  # the mean of points far from the origin is rounded: what it leaves is taken out as well
+            means = [weights @ points for points, weights in zip(centred, (a, b), strict=True)]
+            centred = [points - mean for points, mean in zip(centred, means, strict=True)]
+            shift = shift + (means[0] - means[1])
     found = couple(Costs(x=centred[0], y=centred[1]), a, b, float(epsilon.detach()), symmetric=symmetric, **options)
     apart = shift.square().sum()
     cost = found.cost
