@@ -62,24 +62,34 @@ def sorted_distance(x: Tensor, a: Tensor | None, y: Tensor, b: Tensor | None, or
     """
     if a is None and b is None and len(x) == len(y):
         gaps = _sorted(x) - _sorted(y)
-        scale, powers = _powers(gaps, order)
+        scale, powers = powers_of(gaps, order)
         power = powers.mean()
         return rooted(power, rounding_error([power, power]), order, scale, "closed-form")
     x, levels_x = _staircase(x, a)
     y, levels_y = _staircase(y, b)
+    gaps, widths = steps_between(x, levels_x, y, levels_y)
+    scale, powers = powers_of(gaps, order)
+    power = (widths * powers).sum()
+    # sums of n weights are off by n eps at most
+    off = torch.finfo(x.dtype).eps * (2 + (0 if a is None else len(x)) + (0 if b is None else len(y)))
+    return rooted(power, levels_error(power, powers, off), order, scale, "closed-form")
+
+
+def steps_between(x: Tensor, levels_x: Tensor, y: Tensor, levels_y: Tensor) -> tuple[Tensor, Tensor]:
+    """Differences of two staircases with these values up to these levels, and the widths over which they hold."""
     levels = torch.cat([levels_x, levels_y])
     merge = _order(levels)
     from_x = merge < len(x)
     widths = levels[merge].diff(prepend=levels.new_zeros(1))
     of_x = (from_x.cumsum(0) - from_x.long()).clamp(max=len(x) - 1)
     of_y = ((~from_x).cumsum(0) - (~from_x).long()).clamp(max=len(y) - 1)
-    scale, powers = _powers(x[of_x] - y[of_y], order)
-    power = (widths * powers).sum()
-    # a level that is off moves mass between two neighbouring steps; sums of n weights are off by n eps at most
-    off = torch.finfo(x.dtype).eps * (2 + (0 if a is None else len(x)) + (0 if b is None else len(y)))
+    return x[of_x] - y[of_y], widths
+
+
+def levels_error(power: Tensor, powers: Tensor, off: float) -> Tensor:
+    """The error of a sum of powers times widths between levels that are off: mass moves between neighbouring steps."""
     steps = powers.detach()
-    error = rounding_error([power, power]) + off * (steps.diff().abs().sum() + steps[-1])
-    return rooted(power, error, order, scale, "closed-form")
+    return rounding_error([power, power]) + off * (steps.diff().abs().sum() + steps[-1])
 
 
 def _staircase(x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -114,7 +124,7 @@ def _in_runs(values: np.ndarray) -> bool:
     return bool((np.diff(some) >= 0).all())
 
 
-def _powers(gaps: Tensor, order: float) -> tuple[float, Tensor]:
+def powers_of(gaps: Tensor, order: float) -> tuple[float, Tensor]:
     """(|gap| / scale)^order, with a power of two as the scale so that nothing overflows."""
     if order == 1:
         return 1.0, gaps.abs()
