@@ -36,6 +36,10 @@ _AMPLITUDES = {
     "constant": (0.9, lambda t: 0.9**2 / 2 * torch.eye(2).double()),
     "growing": (lambda t: 1 + t, lambda t: (1 + t) ** 2 / 2 * torch.eye(2).double()),
     "matrix": (_MATRIX, lambda t: _MATRIX @ _MATRIX.mT / 2),
+    "growing matrix": (
+        lambda t: (1 + t)[..., None, None] * _MATRIX,
+        lambda t: (1 + t) ** 2 * _MATRIX @ _MATRIX.mT / 2,
+    ),
 }
 
 
@@ -141,7 +145,7 @@ def test_what_is_refused(sigma, duration, message):
 
 def test_matrix_noise_needs_gaussians_and_times_lie_within_the_drive():
     mixture = it.GaussianMixture([1.0], [[0.0, 0.0]], torch.eye(2).double()[None])
-    with pytest.raises(TypeError, match="matrix sigma needs Gaussian laws; q is a GaussianMixture"):
+    with pytest.raises(TypeError, match="matrix sigma needs Gaussian laws or samples; q is a GaussianMixture"):
         minimum_entropy_production(_P, mixture, _MATRIX, 1.0)
     with pytest.raises(ValueError, match=r"t must lie in \[0, duration\]"):
         optimal_protocol(_P, _Q, 1.0, 1.0).marginal(1.5)
