@@ -4,7 +4,12 @@ import os
 import textwrap
 
 import pytest
+import torch
 from hypothesis import settings
+
+# Tests run in one process a core: threads of each would only wait for those of the others.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
 
 # Fixed examples by default, so that a failure is found again; `HYPOTHESIS_PROFILE=search` draws new and more ones.
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=50)
