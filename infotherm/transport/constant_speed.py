@@ -139,10 +139,14 @@ class RetimedProcess(AffineProcess):
         eps = 4 * torch.finfo(torch.float64).eps
         inverted = float(clock.length.error / clock.length.value.detach())
         self.transition_accuracy = clock.process.transition_accuracy + 4 * max(inverted, eps)
+        self._latest: tuple[Tensor, Tensor] | None = None
 
     def _place(self, t: Any) -> Tensor:
         (t,) = self._times(t=t)
-        return self.clock.time((t / self.clock.duration).clamp(0.0, 1.0)).value
+        # drift, offset and noise are asked for at the same times, one after the other
+        if self._latest is None or not torch.equal(self._latest[0], t):
+            self._latest = t.clone(), self.clock.time((t / self.clock.duration).clamp(0.0, 1.0)).value
+        return self._latest[1]
 
     def _place_and_rate(self, t: Any) -> tuple[Tensor, Tensor]:
         place = self._place(t)
