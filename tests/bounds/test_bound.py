@@ -66,6 +66,7 @@ def test_names_are_grouped():
         "fluctuations",
         "uncertainty",
         "landauer",
+        "speed-limits",
         "information-engines",
         "learning",
     ]
