@@ -30,9 +30,9 @@ _TABLES: WeakKeyDictionary[Distribution, DensityTable] = WeakKeyDictionary()
 class DensityTable:
     """The mass of cells in which a Gauss-Legendre rule integrates the density of a scalar law, summed from both sides.
 
-    Cells are halved until a rule and its two halves agree to 1e-13 of the mass of the cell, and the density at the two
-    ends to a factor of 4, so that both tails are known to a relative accuracy. What is beyond about
-    e^-80 of the mass is left out.
+    Cells are halved until a rule and its two halves agree to 1e-13 of the mass of the cell (a law in float32, to its
+    rounding), and the density at the two ends to a factor of 4, so that both tails are known to a relative accuracy.
+    What is beyond about e^-80 of the mass is left out.
 
     Parameters
     ----------
@@ -118,6 +118,7 @@ class DensityTable:
         edges = torch.cat([(edges[:-1, None] + edges.diff()[:, None] * steps).flatten(), edges[-1:]])
         left, right = edges[:-1], edges[1:]
         whole = self._masses(left, right)
+        relative = max(_RELATIVE, 32 * torch.finfo(self._law.dtype).eps)
         done: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         count = 0
         while len(left):
@@ -130,7 +131,7 @@ class DensityTable:
             sides = self._density(left), self._density(right)
             steep = torch.maximum(*sides) > _STEEPEST * torch.minimum(*sides)
             small = both <= _NEGLIGIBLE * total
-            good = (off <= _RELATIVE * both + _ABSOLUTE * total) & (~steep | small) | narrow
+            good = (off <= relative * both + _ABSOLUTE * total) & (~steep | small) | narrow
             count += int(good.sum())
             if count + 2 * int((~good).sum()) > _MOST_CELLS:
                 good = torch.ones_like(good)

@@ -59,6 +59,7 @@ class MonotonePath:
         bulk = [table.quantiles(levels, 1 - levels) for table in self.tables]
         self.centres = [b[1] for b in bulk]
         self.scales = [b[2] - b[0] for b in bulk]
+        self._eps = max(torch.finfo(law.dtype).eps for law in self.laws)
         with torch.no_grad():
             self._tabulate()
 
@@ -80,7 +81,7 @@ class MonotonePath:
         below, above = self.tables[side].levels(self.centres[side] + self.scales[side] * y)
         other = self._scaled(1 - side, self.tables[1 - side].quantiles(below, above))
         density = self._log_density(1 - side, other).exp()
-        return other, 32 * _EPS * (1 + other.abs() + torch.minimum(below, above) / density.clamp(min=1e-300))
+        return other, 32 * self._eps * (1 + other.abs() + torch.minimum(below, above) / density.clamp(min=1e-300))
 
     def _first_nodes(self) -> Tensor:
         """Nodes at levels that grow sparser in the tails, and at the breakpoints of both laws."""
@@ -102,7 +103,7 @@ class MonotonePath:
         y = self._first_nodes()
         slopes = self._slope(y)
         fresh = torch.ones(y.shape[1] - 1, dtype=torch.bool, device=y.device)
-        worst = _EPS
+        worst, goal = self._eps, max(_GOAL, 64 * self._eps)
         while bool(fresh.any()):
             cells = torch.nonzero(fresh)[:, 0]
             if y.shape[1] + len(cells) > _MOST_NODES:
@@ -118,7 +119,7 @@ class MonotonePath:
             new, blur = self._middle(left, right)
             at = new.sum(0)
             off = (_cubic(left, right, slopes[cells], slopes[cells + 1], at - left.sum(0)) - new[0]).abs()
-            rough = (off > _GOAL * (1 + at.abs()) + blur) & ((right - left).sum(0) > 256 * _EPS * (1 + at.abs()))
+            rough = (off > goal * (1 + at.abs()) + blur) & ((right - left).sum(0) > 256 * self._eps * (1 + at.abs()))
             worst = max(worst, float(((off - blur) / (1 + at.abs())).masked_fill(rough, 0.0).max()))
             # every middle becomes a node, since it is known
             y, order = _inserted(y, new, cells)

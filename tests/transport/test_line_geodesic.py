@@ -168,3 +168,12 @@ def test_what_is_refused(path):
         geodesic(plane, plane)
     with pytest.raises(ValueError, match="same space"):
         geodesic(plane, _WIDE)
+
+
+def test_float32_laws_are_resolved_to_their_own_rounding(path):
+    single = geodesic(_MIXTURE.to(dtype=torch.float32), _WIDE.to(dtype=torch.float32))
+    x = torch.tensor([[-0.9], [0.1], [1.0]], dtype=torch.float32)
+    assert single.velocity(x, 0.4).dtype == single.at(0.4).sample((2,), generator=0).dtype == torch.float32
+    assert len(single.curve.starts) < 3000
+    error = (single.velocity(x, 0.4).double() - path.velocity(x.double(), 0.4)).abs()
+    assert (error <= single.velocity_error(x, 0.4) + 1e-6).all() and error.max() < 1e-4
