@@ -11,6 +11,7 @@ from torch import Tensor
 
 from infotherm.core.estimate import Estimate
 from infotherm.core.rounding import rounding_error
+from infotherm.core.tensors import validating
 from infotherm.distributions import Discrete, Empirical
 from infotherm.distributions.base import Distribution
 from infotherm.transport.discrete import optimal_transport
@@ -40,13 +41,21 @@ def atomic_distance(p: Distribution, q: Distribution, order: float) -> Estimate:
     >>> atomic_distance(Discrete([0.5, 0.5]), Discrete([0.25, 0.75]), 1.0).value.item()
     0.25
     """
-    (x, a), (y, b) = atoms_of(p), atoms_of(q)
-    dtype = torch.promote_types(x.dtype, y.dtype)
-    x, a, y, b = (t.to(dtype) for t in (x, a, y, b))
+    dtype = torch.promote_types(p.dtype, q.dtype)
     if p.dim > 1:
-        return _assigned(x, a, y, b, order)
-    equal = [isinstance(law, Empirical) and law.equal_weights for law in (p, q)]
-    return sorted_distance(x[:, 0], None if equal[0] else a, y[:, 0], None if equal[1] else b, order)
+        (x, a), (y, b) = atoms_of(p), atoms_of(q)
+        return _assigned(x.to(dtype), a.to(dtype), y.to(dtype), b.to(dtype), order)
+    (x, a), (y, b) = _on_a_line(p), _on_a_line(q)
+    a, b = (None if weights is None else weights.to(dtype) for weights in (a, b))
+    return sorted_distance(x.to(dtype), a, y.to(dtype), b, order)
+
+
+def _on_a_line(law: Distribution) -> tuple[Tensor, Tensor | None]:
+    """Points (N,), and their probabilities, None where they are equal."""
+    if isinstance(law, Empirical) and law.equal_weights:
+        return law.samples[:, 0], None
+    points, weights = atoms_of(law)
+    return points[:, 0], weights
 
 
 def sorted_distance(x: Tensor, a: Tensor | None, y: Tensor, b: Tensor | None, order: float) -> Estimate:
@@ -61,8 +70,11 @@ def sorted_distance(x: Tensor, a: Tensor | None, y: Tensor, b: Tensor | None, or
     2.0
     """
     if a is None and b is None and len(x) == len(y):
-        gaps = _sorted(x) - _sorted(y)
-        scale, powers = powers_of(gaps, order)
+        x, y = _sorted(x), _sorted(y)
+        largest = max(float(x[-1] - y[0]), float(y[-1] - x[0]))
+        # what was sorted is a copy: it may be written on
+        gaps = x - y if x.requires_grad or y.requires_grad else x.sub_(y)
+        scale, powers = powers_of(gaps, order, largest)
         power = powers.mean()
         return rooted(power, rounding_error([power, power]), order, scale, "closed-form")
     x, levels_x = _staircase(x, a)
@@ -102,7 +114,7 @@ def _staircase(x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
 
 def _by_numpy(x: Tensor) -> bool:
     """Whether numpy sorts it, which on a CPU it does many times faster than torch."""
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and validating(x)
 
 
 def _sorted(x: Tensor) -> Tensor:
@@ -124,11 +136,11 @@ def _in_runs(values: np.ndarray) -> bool:
     return bool((np.diff(some) >= 0).all())
 
 
-def powers_of(gaps: Tensor, order: float) -> tuple[float, Tensor]:
-    """(|gap| / scale)^order, with a power of two as the scale so that nothing overflows."""
+def powers_of(gaps: Tensor, order: float, largest: float | None = None) -> tuple[float, Tensor]:
+    """(|gap| / scale)^order, with a power of two as the scale so that nothing overflows; `largest` bounds the gaps."""
     if order == 1:
         return 1.0, gaps.abs()
-    scale = _scale(float(gaps.detach().abs().max()), order, gaps.dtype)
+    scale = _scale(float(gaps.detach().abs().max()) if largest is None else largest, order, gaps.dtype)
     gaps = gaps / scale if scale != 1 else gaps
     return scale, gaps.square() if order == 2 else gaps.abs().pow(order)
 

@@ -17,6 +17,7 @@ from infotherm.core.tensors import validating
 from infotherm.distributions import Gaussian, as_distribution
 from infotherm.distributions.base import Distribution
 from infotherm.transport.atoms import atomic_distance
+from infotherm.transport.gaussian_pair import Ends, distance_of_pair, ends_of, plain, regular_perturbation
 from infotherm.transport.orders import (
     checked_order,
     quantile_distance,
@@ -28,6 +29,7 @@ from infotherm.transport.orders import (
 
 # laws do not change: the distance of one law to many others asks for its error once
 _PARAMETER_ERRORS: WeakKeyDictionary[Gaussian, Tensor] = WeakKeyDictionary()
+_ENDS: WeakKeyDictionary[Gaussian, Ends | None] = WeakKeyDictionary()
 
 wasserstein2 = Quantity(
     "wasserstein2",
@@ -75,8 +77,23 @@ wasserstein2 = Quantity(
 @wasserstein2.rule(Gaussian, Gaussian, method="closed-form")
 def _gaussians(p: Gaussian, q: Gaussian) -> Estimate:
     require_same_dim(p, q)
+    if not (torch.compiler.is_compiling() or torch.is_grad_enabled() and _has_gradient(p, q)):
+        ends = _ends(p), _ends(q)
+        found = distance_of_pair(ends[0], ends[1]) if ends[0] and ends[1] else None
+        if found is not None:
+            return found
     value, error = _bures_and_shift(p.mean, p.factor, q.mean, q.factor)
     return Estimate(value, error=error + parameter_error(p) + parameter_error(q), units="1")
+
+
+def _has_gradient(p: Gaussian, q: Gaussian) -> bool:
+    return any(t.requires_grad for t in (p.mean, p.factor, q.mean, q.factor))
+
+
+def _ends(law: Gaussian) -> Ends | None:
+    if law not in _ENDS:
+        _ENDS[law] = None if law.batch_shape else ends_of(law, parameter_error(law))
+    return _ENDS[law]
 
 
 @wasserstein2.rule(Distribution, Distribution, method="closed-form", when=require_atoms)
@@ -185,7 +202,11 @@ def _covariance_error(covariance: Tensor, factor: Tensor) -> Tensor:
     spread = factor.norm(dim=-1)
     scale = spread[..., :, None] * spread[..., None, :]
     failure = (factor @ factor.mT - covariance).abs() / torch.where(scale > 0, scale, 1.0)
-    return factor_perturbation(covariance) * (1 + failure.amax((-2, -1)) / torch.finfo(factor.dtype).eps)
+    reach = None
+    if covariance.ndim == 2 and plain(covariance):
+        reach = regular_perturbation(covariance.numpy())
+    reach = factor_perturbation(covariance) if reach is None else torch.tensor(reach, dtype=covariance.dtype)
+    return reach * (1 + failure.amax((-2, -1)) / torch.finfo(factor.dtype).eps)
 
 
 def gelbrich(p: Any, q: Any) -> Estimate:
