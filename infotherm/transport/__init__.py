@@ -1,5 +1,7 @@
 """Optimal transport: Wasserstein-2 distances, geodesics, and the least dissipation of moving a law."""
 
+from infotherm.transport.bridge import GaussianBridge, schroedinger_bridge
+from infotherm.transport.bridge_samples import AtomicBridge
 from infotherm.transport.circle import circle_wasserstein
 from infotherm.transport.constant_speed import ConstantSpeedClock, RetimedProcess, constant_speed_clock
 from infotherm.transport.discrete import OptimalTransport, optimal_transport
@@ -12,11 +14,14 @@ from infotherm.transport.gaussian_paths import path_dissipation
 from infotherm.transport.geodesics import geodesic
 from infotherm.transport.line_geodesic import DisplacedLaw, LineGeodesic
 from infotherm.transport.line_protocol import LineProtocol
+from infotherm.transport.matrix_scaling import EntropicCoupling, sinkhorn
 from infotherm.transport.mixture import mixture_wasserstein
 from infotherm.transport.particle_geodesic import ParticleGeodesic
 from infotherm.transport.path_speeds import path_action, path_length, wasserstein_speed
 from infotherm.transport.plug_in_bound import empirical_point, empirical_upper
+from infotherm.transport.proportional_fitting import proportional_fitting
 from infotherm.transport.protocols import OptimalProtocol, minimum_entropy_production, optimal_protocol
+from infotherm.transport.regularised import entropic, sinkhorn_divergence
 from infotherm.transport.sample_moments import empirical_gelbrich
 from infotherm.transport.schedules import compare_schedules
 from infotherm.transport.sliced import sliced_wasserstein
@@ -25,11 +30,14 @@ from infotherm.transport.trap import MovedTrap, moved_trap
 from infotherm.transport.wasserstein import gelbrich, wasserstein, wasserstein2
 
 __all__ = [
+    "AtomicBridge",
     "ChangedStiffness",
     "ConstantSpeedClock",
     "DisplacedLaw",
     "DynamicTransport",
     "EmpiricalBounds",
+    "EntropicCoupling",
+    "GaussianBridge",
     "GaussianGeodesic",
     "LineGeodesic",
     "LineProtocol",
@@ -48,6 +56,7 @@ __all__ = [
     "empirical_lower",
     "empirical_point",
     "empirical_upper",
+    "entropic",
     "finite_time_landauer",
     "gelbrich",
     "geodesic",
@@ -60,6 +69,10 @@ __all__ = [
     "path_dissipation",
     "path_length",
     "polar_rotation",
+    "proportional_fitting",
+    "schroedinger_bridge",
+    "sinkhorn",
+    "sinkhorn_divergence",
     "sliced_wasserstein",
     "truncated",
     "wasserstein",
