@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions.kl import register_kl
 
 from infotherm.core.linalg import psd_factor, rank_of, symmetrise_checked
+from infotherm.core.quantiles import normal_cdf
 from infotherm.core.tensors import Generator, as_generator, as_tensors, require_finite, require_shape, validating
 from infotherm.distributions.base import Distribution, Names
 from infotherm.distributions.gaussian_blocks import (
@@ -320,7 +321,7 @@ class Gaussian(Distribution):
         offset = (self._points(value, "value") - self._mean)[..., 0]
         deviation = self.scale_tril[..., 0, 0]
         atom = deviation == 0
-        smooth = torch.special.ndtr(offset / torch.where(atom, torch.ones_like(deviation), deviation))
+        smooth = normal_cdf(offset / torch.where(atom, torch.ones_like(deviation), deviation))
         return torch.where(atom, (offset >= 0).to(smooth.dtype), smooth)
 
     def icdf(self, value: Any) -> Tensor:

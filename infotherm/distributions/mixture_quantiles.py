@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from infotherm.core.quantiles import normal_cdf
+
 _STEPS = (-8.0, -3.0, 0.0, 3.0, 8.0)
 _MANY = 80  # break points beyond which their number is thinned
 
@@ -13,7 +15,7 @@ def mixture_cdf(weights: Tensor, means: Tensor, deviations: Tensor, x: Tensor) -
     """P(X <= x) for components (..., K), atoms (deviation zero) included, shape (...)."""
     offset = x[..., None] - means
     atom = deviations == 0
-    smooth = torch.special.ndtr(offset / torch.where(atom, torch.ones_like(deviations), deviations))
+    smooth = normal_cdf(offset / torch.where(atom, torch.ones_like(deviations), deviations))
     return (weights * torch.where(atom, (offset >= 0).to(smooth.dtype), smooth)).sum(-1)
 
 

@@ -9,6 +9,7 @@ from functools import wraps
 import torch
 from torch import Tensor
 
+from infotherm.core.quantiles import normal_cdf
 from infotherm.core.rounding import rounding_error
 from infotherm.distributions.gaussian import Gaussian
 from infotherm.distributions.gaussian_forms import gaussian_kl
@@ -257,7 +258,7 @@ def _between_roots(first: Known, second: Known, same: Tensor) -> Tensor:
     far_wide, far_narrow = offset + ratio * root, offset * ratio + root
     wide_roots = far_wide / rest, (offset.square() + 2 * ratio.square() * log) / far_wide
     narrow_roots = far_narrow / rest, -(offset.square() - 2 * log) / far_narrow
-    inside, outside = (torch.special.ndtr(a) - torch.special.ndtr(b) for a, b in (narrow_roots, wide_roots))
+    inside, outside = (normal_cdf(a) - normal_cdf(b) for a, b in (narrow_roots, wide_roots))
     return (inside - outside).abs()
 
 

@@ -509,3 +509,11 @@ def test_shared_matrices_are_not_copied():
         1.0, noise=Gaussian(torch.zeros(50).double(), torch.eye(50).double())
     )
     assert joint.with_parts({"a": 20, "b": 30}).condition(a=torch.zeros(20))._shapes.batch_shape == (1,)
+
+
+@pytest.mark.parametrize("probability", [1e-9, 1e-14, 1e-30, 1e-250])
+def test_quantiles_far_in_the_lower_tail(probability):
+    deviation, weight = 0.7, 0.25
+    law = GaussianMixture([weight, 1 - weight], [[-1.0], [30.0]], [[[deviation**2]], [[1.0]]])
+    exact = -1.0 + deviation * scipy.stats.norm.ppf(probability / weight)
+    assert law.icdf(torch.tensor([probability], dtype=torch.float64)).item() == pytest.approx(exact, rel=1e-12)
