@@ -71,7 +71,7 @@ def sorted_distance(x: Tensor, a: Tensor | None, y: Tensor, b: Tensor | None, or
     """
     if a is None and b is None and len(x) == len(y):
         x, y = _sorted(x), _sorted(y)
-        largest = max(float(x[-1] - y[0]), float(y[-1] - x[0]))
+        largest = max(float((x[-1] - y[0]).detach()), float((y[-1] - x[0]).detach()))
         # what was sorted is a copy: it may be written on
         gaps = x - y if x.requires_grad or y.requires_grad else x.sub_(y)
         scale, powers = powers_of(gaps, order, largest)

@@ -98,8 +98,8 @@ def _by_cuts(x: Tensor, a: Tensor, y: Tensor, b: Tensor, period: float, order: f
     powers = powers_of(gaps, order)[1]
     power = (widths * powers).sum()
     off = torch.finfo(x.dtype).eps * (4 + len(x) + len(y))
-    # levels that are off move the shift at which a tangent was taken
-    error = levels_error(power, powers, off) + left_open + off * slope
+    # levels after a shift are rounded, which moves the place at which a tangent was taken
+    error = levels_error(power, powers, off) + left_open + 4 * torch.finfo(x.dtype).eps * slope
     return rooted(power, error, order, scale, "closed-form")
 
 

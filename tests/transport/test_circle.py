@@ -90,7 +90,7 @@ def test_a_turned_half_circle():
     x = _t(np.linspace(0.0, 1.5, 30))[:, None]
     for order in (1.0, 2.0, 5.0):
         found = circle_wasserstein(it.Empirical(x), it.Empirical(x + 0.4), order=order)
-        assert abs(found.value.item() - 0.4) <= found.error.item() < 1e-10
+        assert abs(found.value.item() - 0.4) <= found.error.item() < 1e-9
     # opposite points
     assert circle_wasserstein(it.Empirical([[0.0]]), it.Empirical([[7 * math.pi]])).value.item() == pytest.approx(
         math.pi
