@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -58,6 +59,16 @@ def in_four_dimensions() -> tuple[it.Gaussian, it.Gaussian]:
 # -- the speed limit, and what attains it ------------------------------------------------------------------------------
 
 
+LINE = (it.Gaussian(0.0, 1.0), it.Gaussian(2.0, 0.25))
+
+
+@cache
+def on_a_line() -> Verdict:
+    """The speed limit along a geodesic in one dimension, while the noise grows."""
+    drive = geodesic_drive(*LINE, (1.0, 1.3), 1.5)
+    return it.bounds.check("speed-limit-w2", process=drive, initial=LINE[0], duration=1.5)
+
+
 @study.claim(
     "geodesics-saturate",
     statement=r"$S_{tot} = 2 W_2^2 / \int \sigma^2 dt$ along the geodesic run at a speed proportional to $\sigma^2$, "
@@ -65,9 +76,7 @@ def in_four_dimensions() -> tuple[it.Gaussian, it.Gaussian]:
     source="Aurell et al. (2012), Eq. 36; the workshop paper's Eq. (7) with its constant corrected",
 )
 def geodesics_saturate(context: Context) -> dict[str, Verdict]:
-    start = it.Gaussian(0.0, 1.0)
-    drive = geodesic_drive(start, it.Gaussian(2.0, 0.25), (1.0, 1.3), 1.5)
-    v = it.bounds.check("speed-limit-w2", process=drive, initial=start, duration=1.5)
+    v = on_a_line()
     assert v.lhs is not None and v.rhs is not None
     verdicts = {"D = 1, growing noise": decide(v.lhs, v.rhs, "==", tolerance=1e-10)}
     for name, (p, q) in {"D = 2": (START, END), "D = 4": in_four_dimensions()}.items():
@@ -100,12 +109,10 @@ def driven_by(protocol: Any, sigma: float, duration: float) -> Any:
     source="Premkumar, Neural Entropy (workshop paper), Eq. (7), against its Eqs. (1) and (6)",
 )
 def printed_constant(context: Context) -> dict[str, Verdict]:
-    start = it.Gaussian(0.0, 1.0)
-    drive = geodesic_drive(start, it.Gaussian(2.0, 0.25), (1.0, 1.0), 1.5)
-    case = {"process": drive, "initial": start, "duration": 1.5}
-    right = it.bounds.check("speed-limit-w2", **case)
+    right = on_a_line()
     assert right.rhs is not None and right.lhs is not None
-    printed = it.wasserstein2(start, drive.marginal(start, 1.5)).square() / (2 * 1.5)
+    noise = 1.5 * (1.0 + 1.3**2) / 2
+    printed = it.wasserstein2(*LINE).square() / (2 * noise)
     context.attach(
         drawn(plot_tightness, {"2 W2^2 / (sigma^2 T)": right, "as printed": decide(right.lhs, printed)}),
         "Both constants along the geodesic",
@@ -161,7 +168,7 @@ def mixture_as_langevin(context: Context) -> dict[str, Verdict]:
     driven = pr.Langevin(force=drive.drift, sigma=2**0.5, horizon=2.0)
     paths = th.simulate(driven, BUMPS, 2.0, 10_000, 100, generator=context.generator, final_law=drive.marginal(2.0))
     return {
-        "mean": decide(paths.mean("entropy_production"), drive.entropy_production, "==", tolerance=0.2),
+        "mean": decide(paths.mean("entropy_production"), drive.entropy_production, "==", tolerance=0.25),
         "fluctuation theorem": decide(th.integral_fluctuation_theorem(paths), 1.0, "==", tolerance=0.15),
     }
 
