@@ -18,7 +18,7 @@ from infotherm.core.rounding import rounding_error
 from infotherm.core.tensors import as_tensor, require_finite
 from infotherm.distributions.base import Distribution
 from infotherm.transport.grid_bounds import coupling_square, lower_square, monotone_square, path_square
-from infotherm.transport.grid_laws import axes_of, masses_of_array, masses_of_law, width_of
+from infotherm.transport.grid_laws import axes_of, masses_of_array, masses_of_law, unevenness, width_of
 from infotherm.transport.progress_bar import progress_bar
 from infotherm.transport.proximal_splitting import Flow, solve_flow
 from infotherm.transport.staggered_grid import StaggeredGrid
@@ -162,7 +162,8 @@ def benamou_brenier(
     density0, density1
         Densities, or masses, of the cells, shape (n,) or (n, m): constant on each cell, and divided by their sums,
         which may differ by a part in 1000 (tails). Or laws with a density (`Gaussian`, `GaussianMixture`, ...),
-        integrated over the cells; up to 1e-3 of their mass may lie off the grid.
+        integrated over the cells; up to 1e-3 of their mass may lie off the grid. In the plane, and on a line without a
+        `cdf`, they must be smooth within cells.
     grid
         Centres of the cells, equally spaced, shape (n,); a pair of them for the plane.
     n_times
@@ -188,7 +189,7 @@ def benamou_brenier(
     ------
     ValueError
         When the grid is not equally spaced, shapes do not fit, a density is negative, not finite or zero everywhere,
-        sums differ, or a law does not fit on the grid.
+        sums differ, a law does not fit on the grid, or squares of lengths leave the range of the dtype.
 
     Warns
     -----
@@ -210,17 +211,20 @@ def benamou_brenier(
         raise ValueError(f"n_times must be an integer of at least 2; got {n_times!r}")
     if isinstance(max_iterations, bool) or not isinstance(max_iterations, int | np.integer) or max_iterations < 1:
         raise ValueError(f"max_iterations must be a positive integer; got {max_iterations!r}")
-    if not 0 < tolerance < 1:
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 < tolerance < 1:
         raise ValueError(f"tolerance must lie between 0 and 1; got {tolerance!r}")
     axes = axes_of(grid)
+    uneven = unevenness(axes)
     given = {"density0": density0, "density1": density1}
     arrays = {k: as_tensor(d, k) for k, d in given.items() if not _is_law(d)}
     device, dtype = _home(arrays, given, axes)
     axes = [axis.to(device=device, dtype=torch.float64) for axis in axes]
+    _require_range(axes, dtype)
     masses, sums, unresolved, cut_off = [], {}, 0.0, 0.0
     for name, density in given.items():
         if name in arrays:
             mass, sums[name] = masses_of_array(arrays[name].to(device), name, [len(axis) for axis in axes])
+            unresolved += 2 * uneven  # cells are shifted, and their ends too
         else:
             mass, apart, off = masses_of_law(_as_law(density, name), name, axes)
             unresolved, cut_off = unresolved + apart, max(cut_off, off)
@@ -379,6 +383,18 @@ def _home(arrays: dict[str, Tensor], given: dict[str, Any], axes: list[Tensor]) 
     for t in list(arrays.values()) or axes:
         dtype = torch.promote_types(dtype, t.dtype)
     return tensors[0].device, dtype
+
+
+def _require_range(axes: list[Tensor], dtype: torch.dtype) -> None:
+    """Raise ValueError where squares of lengths or densities would leave the range of the dtype."""
+    widths = [width_of(axis) for axis in axes]
+    span = max(width * len(axis) for width, axis in zip(widths, axes, strict=True))
+    room = 16 / torch.finfo(dtype).max
+    if span == math.inf or not room < span * span < 1 / room or math.prod(widths) < room:
+        raise ValueError(
+            f"grid must span a length whose square is a number of {dtype}, and 1 / cell too; it spans {span:.6g}: "
+            "give float64, or lengths in another unit"
+        )
 
 
 def _numpy(x: Tensor) -> Any:

@@ -88,6 +88,7 @@ def coupling_square(potential: Tensor, first: Tensor, second: Tensor, widths: Se
     Source: Altschuler, Weed and Rigollet, NeurIPS 2017, Algorithm 2, for the marginals.
     """
     costs = [_square_distances(n, width, potential) for n, width in zip(first.shape, widths, strict=True)]
+    farthest = torch.stack([cost.max() for cost in costs]).sum()
     log_first, log_second = first.log(), second.log()
     theirs = -2 * potential
     best = first.new_tensor(math.inf)
@@ -105,7 +106,9 @@ def coupling_square(potential: Tensor, first: Tensor, second: Tensor, widths: Se
         columns = (reached + short.clamp(max=0.0)).exp()
         square = _plan_cost(log_first + ours / epsilon, weights, costs, epsilon)
         missing = [(law - part).clamp(min=0.0) for law, part in ((first, rows), (second, columns))]
-        best = torch.minimum(best, square + _independent_cost(missing[0], missing[1], widths))
+        # exponentials of large numbers are off by eps times as much, and so are the marginals
+        off = 8 * torch.finfo(first.dtype).eps * (farthest + theirs.abs().max() + ours.abs().max()) / epsilon * farthest
+        best = torch.minimum(best, square + _independent_cost(missing[0], missing[1], widths) + off)
         theirs = theirs + epsilon * short
     return best
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 import infotherm as it
 from infotherm.transport import geodesic
@@ -168,6 +169,49 @@ def test_a_wide_cut_off_is_refused_and_a_small_one_paid_for():
     assert abs(float(cut.distance) - 1.0) <= float(cut.distance.error)
 
 
+@pytest.mark.parametrize("share", [0.03, 0.05, 0.2, 0.5])
+def test_edges_within_cells_are_seen(share):
+    """An edge beyond the last node of quadrature in its cell, with another that makes up for the mass."""
+    off = share / 64
+    p, q = stats.uniform(-off, 0.5), stats.uniform(0.5, 0.5)
+    flow = benamou_brenier(p, q, _line(192, -1.0, 2.0), n_times=4)
+    assert abs(float(flow.distance) - 0.5 - off) <= float(flow.distance.error) < 0.01
+    ends = torch.tensor([-off, 0.5 - off], dtype=torch.float64)
+    same = benamou_brenier(torch.distributions.Uniform(*ends), q, _line(192, -1.0, 2.0), n_times=4)
+    assert float(same.distance) == pytest.approx(float(flow.distance), abs=1e-9)
+
+
+def test_a_peak_between_nodes_is_counted():
+    p = it.GaussianMixture([0.5, 0.5], [0.31, 0.5], [0.0025, 1e-14])
+    q = it.Gaussian(0.8, 0.0025)
+    flow = benamou_brenier(p, q, _line(64, 0.0, 1.2), n_times=4)
+    assert abs(float(flow.distance) - float(it.wasserstein2(p, q))) <= float(flow.distance.error) < 0.3
+
+
+def test_little_mass_far_away_is_paid_for():
+    p, q = it.GaussianMixture([1 - 1e-14, 1e-14], [0.0, 1e10], [1.0, 1.0]), it.Gaussian(1.0, 1.0)
+    flow = benamou_brenier(p, q, _line(34, -8.0, 9.0), n_times=2)
+    known = float(it.wasserstein2(p, q))
+    assert known > 900 and abs(float(flow.distance) - known) <= float(flow.distance.error)
+    heavy = benamou_brenier(stats.cauchy(0.0, 1e-4), q, _line(34, -8.0, 9.0), n_times=2)
+    assert math.isinf(float(heavy.distance.error))
+
+
+def test_steps_that_rounding_made_unequal_are_paid_for():
+    grid = np.array([1e6, 1e6 + 1, 1e6 + 1.25], dtype=np.float32)
+    flow = benamou_brenier([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], grid, n_times=4)
+    assert abs(float(flow.distance) - 1.0) <= float(flow.distance.error)
+
+
+def test_rounding_of_large_exponents_is_paid_for_in_the_plane():
+    start, end = torch.zeros(3, 7).double(), torch.zeros(3, 7).double()
+    start[2, 0], end[1, 6] = 1.0, 1.0
+    for high, wide in ((0.3, 2.2), (2.2, 0.3), (1.1, 0.1), (0.1, 1.1)):
+        flow = benamou_brenier(start, end, (torch.arange(3) * high, torch.arange(7) * wide), n_times=2)
+        known = math.hypot(float(torch.tensor(high)), 6 * float(torch.tensor(wide)))
+        assert flow.upper >= known * (1 - 1e-7) and abs(float(flow.distance) - known) <= float(flow.distance.error)
+
+
 def test_the_dataset_is_labelled(shifted):
     data = shifted[2].to_dataset()
     assert dict(data.sizes) == {"time": 32, "component": 1, "x": 128}
@@ -203,6 +247,9 @@ def test_progress_is_reported():
         ({"n_times": 1}, "n_times"),
         ({"max_iterations": 0}, "max_iterations"),
         ({"tolerance": 0.0}, "tolerance"),
+        ({"tolerance": None}, "tolerance"),
+        ({"grid": [0.0, 1e200, 2e200]}, "grid must span"),
+        ({"grid": [0.0, 1e-200, 2e-200]}, "grid must span"),
         ({"density0": it.Gaussian([0.0, 0.0], torch.eye(2))}, "D = 1, as the grid"),
         ({"density0": it.Rademacher()}, "must have a density"),
     ],
