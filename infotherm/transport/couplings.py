@@ -155,6 +155,7 @@ class Certificate(NamedTuple):
     dual: float
     gap: float
     rounding: float
+    blur: float  # the relative accuracy to which rounded exponents let P be known, and so its marginals
     shrink: Tensor
     left: Tensor
     right: Tensor
@@ -178,7 +179,7 @@ def certificate(coupling: Coupling, largest: float) -> Certificate:
         gap += epsilon * (_surprise(left, a) + _surprise(right, b) - 2 * missing * math.log(missing))
     if 0 < missing < 1:
         gap -= epsilon * (1 - missing) * math.log1p(-missing)
-    return Certificate(coupling.dual, max(gap, 0.0), rounding, shrink, left, right)
+    return Certificate(coupling.dual, max(gap, 0.0), rounding, 4 * unit * sizes / epsilon, shrink, left, right)
 
 
 def _surprise(part: Tensor, whole: Tensor) -> float:

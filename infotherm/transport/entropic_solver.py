@@ -16,7 +16,8 @@ Progress = Callable[[int, int], None]
 _PER_ROUND = 40  # scalings on one kernel, before the potentials are absorbed and the gap is looked at
 _MOST_ROUNDS = 4  # of scalings that may still be needed: Newton steps cost less than more of them
 _LEVEL_RATIO = 4.0
-_LEVEL_GOAL = 0.03  # the part of the mass that may be misplaced before epsilon is lowered
+_LEVEL_GOAL = 1e-3  # the part of the mass that may be misplaced before epsilon is lowered
+_MOST_PREPARED = 30
 _LARGEST_DENSE = 4096  # up to this size the Hessian is factored where conjugate gradients are slow
 _SMALL = 256  # and always up to this
 _GRADIENT_STEPS = 40
@@ -66,14 +67,15 @@ class Solver:
             for level in _levels(self.mean, epsilon):
                 f = self._prepared(f, level)
         coupling = self._at(self._at(f, epsilon).row_transform(), epsilon)
-        scaling, idle, best = True, 0, math.inf
+        scaling, idle, best, highest = True, 0, math.inf, -math.inf
         while True:
             found = certificate(coupling, self.largest)
             if self.progress is not None:
                 self.progress(min(self.spent, self.most), self.most)
-            goal = max(self.goal, found.rounding)
-            idle = 0 if found.gap < 0.9 * best else idle + 1
-            best = min(best, found.gap)
+            goal = max(self.goal, found.rounding, found.blur * self.mean)
+            moved = found.gap < 0.9 * best or found.dual > highest + 1e-3 * found.gap
+            idle = 0 if moved else idle + 1
+            best, highest = min(best, found.gap), max(highest, found.dual)
             if found.gap <= goal or self.spent >= self.most or idle > _IDLE_ROUNDS:
                 return Solution(coupling, found, self.spent, found.gap <= goal)
             if scaling:
@@ -90,7 +92,7 @@ class Solver:
     def _prepared(self, f: Tensor, epsilon: float) -> Tensor:
         """Potentials from which the next smaller epsilon may start."""
         coupling = self._at(self._at(f, epsilon).row_transform(), epsilon)
-        for _ in range(10):
+        for _ in range(_MOST_PREPARED):
             if _misplaced(coupling) < _LEVEL_GOAL or self.spent >= self.most:
                 break
             coupling = self._newton(coupling)
@@ -135,18 +137,28 @@ class Solver:
             while size > 1e-3 and math.isfinite(slope):
                 tried = self._at(coupling.f + size * step, epsilon)
                 if tried.dual >= before + 0.1 * size * slope - blur:
-                    return tried
+                    return self._extended(coupling, step, size, slope, tried)
                 size /= 3
         return self._at(coupling.row_transform(), epsilon)
+
+    def _extended(self, coupling: Coupling, step: Tensor, size: float, slope: float, found: Coupling) -> Coupling:
+        """A longer step where the dual still rises along a straight line: parts that hardly hang together are far."""
+        while found.dual - coupling.dual > 0.8 * size * slope and size < 1e6:
+            size *= 4
+            tried = self._at(coupling.f + size * step, coupling.epsilon)
+            if not tried.dual > found.dual:
+                break
+            found = tried
+        return found
 
     def _direction(self, coupling: Coupling, rows: Tensor, residual: Tensor) -> Tensor:
         """The solution of (diag(r) (1 + ridge) - P diag(1/b) P^T) z = residual.
 
-        The ridge, in proportion to the misplaced mass, keeps steps short along what hardly hangs together.
+        The ridge, the square of the misplaced mass, keeps steps short along what hardly hangs together.
         """
         root = rows.sqrt()
         misplaced = float(residual.abs().sum())
-        ridge = 0.1 * min(misplaced, 1.0) + torch.finfo(rows.dtype).eps
+        ridge = 0.1 * min(misplaced, 1.0) ** 2 + torch.finfo(rows.dtype).eps
         wanted = residual / root
         if not self.dense:
             found = _conjugate_gradients(
