@@ -73,7 +73,7 @@ def on_a_line() -> Verdict:
     "geodesics-saturate",
     statement=r"$S_{tot} = 2 W_2^2 / \int \sigma^2 dt$ along the geodesic run at a speed proportional to $\sigma^2$, "
     "in 1, 2 and 4 dimensions: the driven diffusion's entropy production against the distance, to 1e-10",
-    source="Aurell et al. (2012), Eq. 36; the workshop paper's Eq. (7) with its constant corrected",
+    source="Aurell et al. (2012); the workshop paper's Eq. (7) with its constant corrected",
 )
 def geodesics_saturate(context: Context) -> dict[str, Verdict]:
     v = on_a_line()
@@ -176,7 +176,7 @@ def mixture_as_langevin(context: Context) -> dict[str, Verdict]:
 @study.claim(
     "monge-drift-fluctuation-theorem",
     statement=r"paths under the optimal protocol: $\langle S \rangle = W_2^2 / (D T)$ and $\langle e^{-S} \rangle = 1$",
-    source="Seifert, Phys. Rev. Lett. 95, 040602 (2005), Eq. 14; Aurell et al. (2012)",
+    source="Seifert, Phys. Rev. Lett. 95, 040602 (2005); Aurell et al. (2012)",
 )
 def monge_drift(context: Context) -> dict[str, Verdict]:
     sigma, duration = 2.0, 6.0
@@ -304,7 +304,7 @@ def speed_two_ways(context: Context) -> dict[str, Verdict]:
     "constant-speed-schedule",
     statement=r"run by the clock of constant speed, a schedule has the action $L^2 / T$, the least of its path, and "
     "produces as much entropy as before: only the geodesic produces less",
-    source="Ikeda et al. (2025), section IV; Cauchy-Schwarz",
+    source="Ikeda et al. (2025); Cauchy-Schwarz",
 )
 def constant_speed(context: Context) -> dict[str, Verdict]:
     process = pr.VariancePreserving()
@@ -552,7 +552,7 @@ def bridge_two_ways(context: Context) -> dict[str, Verdict]:
     "moved-trap",
     statement=r"moving a trap costs at least $\lambda^2 / (\mu T + 2 / k)$, with jumps at both ends: the closed form, "
     "the best end of a geodesic plus what is left in the trap, and simulated work; a steady pull costs more",
-    source="Schmiedl and Seifert, Phys. Rev. Lett. 98, 108301 (2007), Eq. 9",
+    source="Schmiedl and Seifert, Phys. Rev. Lett. 98, 108301 (2007)",
 )
 def moved_trap(context: Context) -> dict[str, Verdict]:
     k, length, duration = 1.0, 2.0, 2.0

@@ -227,7 +227,7 @@ def constant_speed_clock(
 
     References
     ----------
-    Ikeda, Uda, Okanohara and Ito, Phys. Rev. X 15 (2025) 031031, section IV (optimal protocol).
+    Ikeda, Uda, Okanohara and Ito, Phys. Rev. X 15 (2025) 031031 (optimal noise schedules).
 
     Examples
     --------
