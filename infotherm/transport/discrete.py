@@ -84,21 +84,21 @@ def optimal_transport(a: Any, b: Any, cost: Any, *, max_iterations: int = 10_000
     """
     first, second, costs, coarse = _checked(a, b, cost)
     supply, demand, matrix = (t.detach().double().cpu().numpy() for t in (first, second, costs))
-    supply_sum, demand_sum = supply.sum(), demand.sum()
-    mismatch = float(abs(demand_sum - supply_sum) / supply_sum)
-    demand = demand * (supply_sum / demand_sum)
+    supply_sum, demand_sum = float(supply.sum()), float(demand.sum())
+    mismatch = abs(demand_sum - supply_sum) / supply_sum
+    supply, demand = supply / supply_sum, demand / demand_sum  # the solver's tolerances are those of sums of one
     least, largest = float(matrix.min()), float(matrix.max())
     if not np.isfinite([least, largest]).all():
         require_finite(costs, "cost")
     usual = _usual(matrix, max(largest, -least))
-    unit = 2.0 ** math.frexp(usual)[1]  # the solver has tolerances of its own, which are those of costs about one
+    unit = 2.0 ** min(math.frexp(usual)[1], 1023)  # and of costs about one
     if not _LEAST_UNIT <= unit <= _LARGEST_UNIT:
         matrix, least, largest, usual = matrix / unit, least / unit, largest / unit, usual / unit
     else:
         unit = 1.0
     plan, u, v, height = _solved(supply, demand, matrix, usual, least, largest, max_iterations)
     primal, missed = _proved(plan, u, v, supply, demand, matrix, height)
-    shift = 0.5 * float(supply @ u - demand @ v) / supply_sum
+    shift = 0.5 * float(supply @ u - demand @ v)
     u, v = u - shift, v + shift
     gap = primal - float(supply @ u + demand @ v)
     lever = float(supply @ np.abs(u) + demand @ np.abs(v))
@@ -107,14 +107,15 @@ def optimal_transport(a: Any, b: Any, cost: Any, *, max_iterations: int = 10_000
     error = abs(gap) + missed * (height - least) + max(coarse, mismatch) * lever
     error = error + eps * sum(matrix.shape) * (abs(primal) + lever)
 
-    plan, u, v = (torch.from_numpy(t).to(costs) for t in (plan, u * unit, v * unit))
-    value = torch.as_tensor(primal * unit, dtype=costs.dtype, device=costs.device)
+    size = unit * supply_sum
+    plan, u, v = (torch.from_numpy(t).to(costs) for t in (plan * supply_sum, u * unit, v * unit))
+    value = torch.as_tensor(primal * size, dtype=costs.dtype, device=costs.device)
     if torch.is_grad_enabled() and any(t.requires_grad for t in (first, second, costs)):
         value = value + (plan * (costs - costs.detach())).sum()
         value = value + (u * (first - first.detach())).sum() + (v * (second - second.detach())).sum()
-    error = error * unit + rounding_error([value])
-    found = Estimate(value, error=error, units="1", info={"duality_gap": gap * unit})
-    return OptimalTransport(found, plan, (u, v), gap * unit)
+    error = error * size + rounding_error([value])
+    found = Estimate(value, error=error, units="1", info={"duality_gap": gap * size})
+    return OptimalTransport(found, plan, (u, v), gap * size)
 
 
 def _checked(a: Any, b: Any, cost: Any) -> tuple[Tensor, Tensor, Tensor, float]:
@@ -131,8 +132,8 @@ def _checked(a: Any, b: Any, cost: Any) -> tuple[Tensor, Tensor, Tensor, float]:
         if bool((weights < 0).any()):
             raise ValueError(f"{name} must not be negative; got {weights.detach().min().item():.6g}")
     sums = [float(weights.detach().double().sum()) for weights in (first, second)]
-    if not sums[0] > 0 or abs(sums[0] - sums[1]) > eps ** (2 / 3) * sums[0]:
-        raise ValueError(f"a and b must have equal and positive sums; got {sums[0]:.9g} and {sums[1]:.9g}")
+    if not 0 < sums[0] < math.inf or abs(sums[0] - sums[1]) > eps ** (2 / 3) * sums[0]:
+        raise ValueError(f"a and b must have equal, positive and finite sums; got {sums[0]:.9g} and {sums[1]:.9g}")
     return first, second, costs, eps
 
 
@@ -170,6 +171,10 @@ def _simplex(
         import ot
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError("optimal transport of atoms needs the package POT (pip install POT)") from missing
+    # the solver takes the largest cost for the size of all, and calls problems infeasible where that is negative
+    least = min(float(costs.min()), 0.0)
+    if least < 0:
+        costs = costs - least
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they say is in the log, and raised below
         plan, log = ot.emd(supply, demand, costs, numItermax=max_iterations, log=True, check_marginals=False)
@@ -177,7 +182,7 @@ def _simplex(
         raise RuntimeError(
             f"optimal transport did not finish after max_iterations = {max_iterations}: {log['warning']}"
         )
-    return plan, log["u"], log["v"]
+    return plan, log["u"] + least, log["v"]
 
 
 def _proved(

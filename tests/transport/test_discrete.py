@@ -106,6 +106,28 @@ def test_huge_costs_do_not_spoil_the_others(forbidden):
     assert paid.cost.value.item() == pytest.approx(5e31, rel=1e-14)
 
 
+@pytest.mark.parametrize("offset", [-2.0, -50.0, -1e5])
+def test_negative_costs_are_no_obstacle(offset):
+    """An offset of all costs adds to the least cost and changes no plan."""
+    costs = np.random.default_rng(8).random((5, 4))
+    a, b = np.array([0.4, 0.3, 0.3, 0.0, 0.0]), np.array([0.0, 0.5, 0.25, 0.25])
+    known, moved = optimal_transport(a, b, costs), optimal_transport(a, b, costs + offset)
+    assert torch.equal(known.plan, moved.plan)
+    assert abs(moved.cost.value - known.cost.value - offset) <= moved.cost.error + known.cost.error
+    assert moved.cost.error < 1e-13 * abs(offset)
+    assert optimal_transport([1.0], [1.0], [[offset]]).cost.value == offset
+
+
+@pytest.mark.parametrize("mass", [1e-290, 1e-20, 1e20, 1e300])
+def test_scales_of_weights(mass):
+    costs = np.random.default_rng(9).random((5, 4))
+    a, b = np.array([0.4, 0.3, 0.1, 0.1, 0.1]), np.array([0.1, 0.4, 0.25, 0.25])
+    known, scaled = optimal_transport(a, b, costs), optimal_transport(a * mass, b * mass, costs)
+    assert torch.allclose(scaled.plan / mass, known.plan, rtol=1e-12, atol=1e-15)
+    assert abs(scaled.cost.value / mass - known.cost.value) <= 2 * known.cost.error
+    assert 0 < scaled.cost.error < 1e-13 * mass
+
+
 def test_scales_of_costs():
     a, b, cost = _problem(5, 6, 6)
     one = optimal_transport(a, b, cost)
@@ -149,8 +171,8 @@ def test_refusals():
         optimal_transport(half, half, np.zeros((2, 3)))
     with pytest.raises(ValueError, match="a must not be negative; got -0.5"):
         optimal_transport([1.5, -0.5], half, np.zeros((2, 2)))
-    for weights in ([0.5, 0.4], [0.0, 0.0]):
-        with pytest.raises(ValueError, match="equal and positive sums"):
+    for weights in ([0.5, 0.4], [0.0, 0.0], [1e308, 1e308]):
+        with pytest.raises(ValueError, match="equal, positive and finite sums"):
             optimal_transport(weights, half, np.zeros((2, 2)))
 
 
