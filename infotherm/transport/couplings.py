@@ -66,7 +66,7 @@ class Costs:
         return torch.stack([u[rows] @ (block @ v) for rows, block in self.blocks()]).sum()
 
     def largest(self) -> float:
-        return max(float(block.abs().max()) for _, block in self.blocks())
+        return max(float(torch.stack(block.aminmax()).abs().max()) for _, block in self.blocks())
 
 
 def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
@@ -92,17 +92,18 @@ class Coupling:
         top = torch.full_like(self.b, -math.inf)
         total = torch.zeros_like(self.b)
         kernel = None
+        exponents = self.f / self.epsilon + self.a.log()
         for rows, block in self.costs.blocks():
-            kernel = (self.f[rows, None] - block).div_(self.epsilon)
+            kernel = torch.sub(exponents[rows, None], block, alpha=1 / self.epsilon)
             highest = torch.maximum(top, kernel.amax(0))
             kernel = exponentials(kernel.sub_(highest))
-            total = total * (top - highest).exp() + self.a[rows] @ kernel
+            total = total * (top - highest).exp() + kernel.sum(0)
             top = highest
         g = -self.epsilon * (top + total.log())
         if not self.costs.stored:
             return g, None
         assert kernel is not None
-        return g, kernel.mul_(self.b / total).mul_(self.a[:, None])
+        return g, kernel.mul_(self.b / total)
 
     def blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """Ranges of rows and their part of P."""
@@ -110,8 +111,8 @@ class Coupling:
             yield slice(0, len(self.a)), self.matrix
             return
         for rows, block in self.costs.blocks():
-            kernel = exponentials((self.f[rows, None] + self.g - block).div_(self.epsilon))
-            yield rows, kernel.mul_(self.b).mul_(self.a[rows, None])
+            kernel = torch.sub((self.f[rows, None] + self.g) / self.epsilon, block, alpha=1 / self.epsilon)
+            yield rows, exponentials(kernel).mul_(self.b).mul_(self.a[rows, None])
 
     def times(self, v: Tensor) -> Tensor:
         """P v for a vector (M,) or columns (M, K)."""
@@ -139,7 +140,7 @@ def row_transform(costs: Costs, b: Tensor, g: Tensor, epsilon: float) -> Tensor:
     """f_i = -epsilon log sum_j b_j exp((g_j - C_ij) / epsilon)."""
     parts = []
     for _, block in costs.blocks():
-        kernel = (g - block).div_(epsilon)
+        kernel = torch.sub(g / epsilon, block, alpha=1 / epsilon)
         highest = kernel.amax(1, keepdim=True)
         parts.append(-epsilon * (highest[:, 0] + (exponentials(kernel.sub_(highest)) @ b).log()))
     return torch.cat(parts)

@@ -16,6 +16,7 @@ Progress = Callable[[int, int], None]
 _PER_ROUND = 40  # scalings on one kernel, before the potentials are absorbed and the gap is looked at
 _MOST_ROUNDS = 4  # of scalings that may still be needed: Newton steps cost less than more of them
 _LEVEL_RATIO = 4.0
+_NEAR = 50.0  # mean costs of so many epsilon need no path
 _LEVEL_GOAL = 1e-3  # the part of the mass that may be misplaced before epsilon is lowered
 _MOST_PREPARED = 30
 _LARGEST_DENSE = 4096  # up to this size the Hessian is factored where conjugate gradients are slow
@@ -183,8 +184,10 @@ class Solver:
 
 
 def _levels(mean: float, epsilon: float) -> list[float]:
-    """The larger epsilons on the way down, the largest about a quarter of the mean cost."""
-    count = max(0, math.ceil(math.log(mean / epsilon / _LEVEL_RATIO) / math.log(_LEVEL_RATIO))) if mean > 0 else 0
+    """The larger epsilons on the way down, the largest about a quarter of the mean cost; none where it is near."""
+    if mean <= _NEAR * epsilon:
+        return []
+    count = math.ceil(math.log(mean / epsilon / _LEVEL_RATIO) / math.log(_LEVEL_RATIO))
     return [epsilon * _LEVEL_RATIO**k for k in range(count, 0, -1)]
 
 

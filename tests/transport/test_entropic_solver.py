@@ -17,7 +17,7 @@ def _solver(n=40, m=45, **options):
 
 def test_levels_come_down_to_epsilon_by_fours():
     assert _levels(100.0, 1.0) == [64.0, 16.0, 4.0]
-    assert _levels(1.0, 1.0) == [] and _levels(0.0, 1.0) == []
+    assert _levels(49.0, 1.0) == [] and _levels(0.0, 1.0) == []
 
 
 def test_directions_solve_the_linear_system():
