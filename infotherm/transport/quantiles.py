@@ -122,7 +122,10 @@ def odds_landmarks(laws: Iterable[Distribution], batch: torch.Size, dtype: torch
         except (NotImplementedError, AttributeError):
             continue
         marks += [_over(batch, _odds(reached)), _over(batch, _odds(short))]
-        width = points.diff(dim=0) / law.variance[..., 0].detach().sqrt()
+        try:
+            width = points.diff(dim=0) / law.variance[..., 0].detach().sqrt()
+        except NotImplementedError:
+            continue
         empty = (reached.diff(dim=0) < _EMPTY) & (reached[1:] > _EMPTY) & (reached[1:] < 1 - _EMPTY) & (width > 0.1)
         widest = torch.where(empty, width, 0.0).topk(min(_MOST_STEPS, len(width)), dim=0)
         steps = torch.where(widest.values > 0, _odds(reached)[:-1].gather(0, widest.indices), torch.nan)

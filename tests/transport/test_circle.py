@@ -97,6 +97,19 @@ def test_a_turned_half_circle():
     )
 
 
+def test_a_search_that_stops_early_says_by_how_much(monkeypatch):
+    rng = np.random.default_rng(2)
+    x, y = (it.Empirical(rng.random((k, 1))) for k in (30, 23))
+    exact = circle_wasserstein(x, y, period=1.0, order=2.0)
+    seen = False
+    for cuts in (1, 2, 4):
+        monkeypatch.setattr("infotherm.transport.circle._MOST_CUTS", cuts)
+        found = circle_wasserstein(x, y, period=1.0, order=2.0)
+        assert abs(found.value - exact.value) <= found.error + exact.error
+        seen = seen or bool(abs(found.value - exact.value) > 1e-3)
+    assert seen
+
+
 def test_gradients():
     rng = np.random.default_rng(0)
     x, y = (torch.from_numpy(rng.random((k, 1))) for k in (5, 4))

@@ -196,3 +196,46 @@ def test_a_wrong_plan_shows_in_the_gap(monkeypatch):
     found = optimal_transport(np.full(6, 1 / 6), b, cost)
     truth = _by_linear_programming(np.full(6, 1 / 6), b, cost)
     assert found.gap > 0.1 and abs(found.cost.value.item() - truth) <= found.cost.error.item()
+
+
+def test_a_plan_that_misses_its_marginals_shows_in_the_error(monkeypatch):
+    import ot
+
+    solve = ot.emd
+
+    def short(a, b, costs, **options):
+        plan, log = solve(a, b, costs, **options)
+        return plan * (1 - 1e-3), log
+
+    a, b, cost = _problem(4, 5, 5)
+    truth = optimal_transport(a, b, cost + 3).cost
+    monkeypatch.setattr(ot, "emd", short)
+    found = optimal_transport(a, b, cost + 3).cost
+    assert 1e-3 < abs(found.value.item() - truth.value.item()) <= found.error.item() < 0.1
+
+
+def test_potentials_of_points_without_weight_are_set_whatever_the_solver_says(monkeypatch):
+    import ot
+
+    solve = ot.emd
+
+    def careless(a, b, costs, **options):
+        plan, log = solve(a, b, costs, **options)
+        return plan, log | {"u": np.where(a == 0, 1e6, log["u"])}
+
+    monkeypatch.setattr(ot, "emd", careless)
+    a, b, cost = _problem(8, 5, 4)
+    a[2] = 0.0
+    a = a / a.sum()
+    _assert_proved(optimal_transport(a, b, cost), a, b, cost)
+
+
+def test_sums_that_differ_by_rounding_are_paid_for():
+    a = torch.tensor([0.5, 0.5])
+    b = torch.tensor([0.5, 0.50001])
+    cost = [[0.0, 1.0], [-1.0, 0.0]]
+    found = optimal_transport(a, b, cost).cost
+    # with the surplus taken from the one or the other of the weights
+    for other in ([0.49999, 0.50001], [0.5, 0.5]):
+        exact = optimal_transport([0.5, 0.5], other, cost).cost
+        assert abs(found.value.item() - exact.value.item()) <= found.error.item() < 1e-4

@@ -15,6 +15,7 @@ from torch import distributions as td
 
 import infotherm as it
 from infotherm.transport.orders import quantile_distance, wasserstein
+from infotherm.transport.quantiles import quantiles_of
 from infotherm.transport.wasserstein import wasserstein2
 
 _REFERENCES = json.loads((Path(__file__).parents[2] / "validation/references/transport_static.json").read_text())
@@ -129,6 +130,31 @@ def test_quantiles_that_end_too_early_go_into_the_error():
     assert abs(found.value.item() - 1.0) <= found.error.item() < 1e-11
     with pytest.raises(NotImplementedError, match="torch's quantiles of p end"):
         wasserstein(*laplace, order=3)
+
+
+def test_what_lies_beyond_the_last_quantile_is_estimated():
+    class Steep(it.Gaussian):
+        """Quantiles +-scale u^-0.38 that end at e^-70; the moment of order 2.5 converges as u^0.05."""
+
+        @property
+        def variance(self):
+            raise NotImplementedError
+
+    @quantiles_of.register
+    def _(law: Steep):
+        def quantiles(below, above):
+            least = torch.minimum(below, above)
+            size = law.mean[0] * torch.where(least < math.exp(-70), math.inf, least) ** -0.38
+            return torch.where(least < math.exp(-70), math.inf, size) * torch.where(below < above, -1.0, 1.0)
+
+        return quantiles
+
+    p, q = Steep(_t([1.0]), torch.eye(1).double()), Steep(_t([3.0]), torch.eye(1).double())
+    found = wasserstein(p, q, order=2.5)
+    truth = 2 * (2 * 0.5**0.05 / 0.05) ** 0.4
+    assert 0.01 < abs(found.value.item() - truth) <= found.error.item() < truth
+    with pytest.raises(NotImplementedError, match="no finite moment"):
+        wasserstein(p, q, order=2.7)
 
 
 def test_gradients():
