@@ -16,6 +16,7 @@ from infotherm.transport.line_geodesic import DisplacedLaw, LineGeodesic
 from infotherm.transport.line_protocol import LineProtocol
 from infotherm.transport.matrix_scaling import EntropicCoupling, sinkhorn
 from infotherm.transport.mixture import mixture_wasserstein
+from infotherm.transport.orders import wasserstein
 from infotherm.transport.particle_geodesic import ParticleGeodesic
 from infotherm.transport.path_speeds import path_action, path_length, wasserstein_speed
 from infotherm.transport.plug_in_bound import empirical_point, empirical_upper
@@ -24,10 +25,10 @@ from infotherm.transport.protocols import OptimalProtocol, minimum_entropy_produ
 from infotherm.transport.regularised import entropic, sinkhorn_divergence
 from infotherm.transport.sample_moments import empirical_gelbrich
 from infotherm.transport.schedules import compare_schedules
+from infotherm.transport.second_order import gelbrich, wasserstein2
 from infotherm.transport.sliced import sliced_wasserstein
 from infotherm.transport.stiffness import ChangedStiffness, changed_stiffness
 from infotherm.transport.trap import MovedTrap, moved_trap
-from infotherm.transport.wasserstein import gelbrich, wasserstein, wasserstein2
 
 __all__ = [
     "AtomicBridge",

@@ -14,7 +14,7 @@ from infotherm.core.rounding import rounding_error
 from infotherm.core.tensors import validating
 from infotherm.distributions import Gaussian
 from infotherm.transport.gaussian import _square
-from infotherm.transport.wasserstein import _bures_and_shift, parameter_error
+from infotherm.transport.second_order import bures_and_shift, parameter_error
 
 
 class EntropicValue(NamedTuple):
@@ -49,7 +49,7 @@ def entropic_gaussians(p: Gaussian, q: Gaussian, epsilon: Tensor) -> EntropicVal
     """
     half = (epsilon / 2)[..., None].detach()
     with torch.no_grad():
-        distance, arithmetic = _bures_and_shift(p.mean, p.factor, q.mean, q.factor)
+        distance, arithmetic = bures_and_shift(p.mean, p.factor, q.mean, q.factor)
         A, B = _common(p, q)
         singular = torch.linalg.svdvals(B.mT @ A)
         excess = _excess(singular, half)

@@ -16,7 +16,7 @@ from infotherm.core.tensors import Generator, as_generator, as_tensor, validatin
 from infotherm.distributions.base import Distribution
 from infotherm.transport.monotone_path import MonotonePath
 from infotherm.transport.quantiles import Quantiles, quantiles_of
-from infotherm.transport.wasserstein import wasserstein2
+from infotherm.transport.second_order import wasserstein2
 
 _MARKS = (1e-16, 1e-10, 1e-6, 1e-3, 0.03, 0.2, 0.5)  # levels at which a quadrature over a law on the way must break
 

@@ -13,7 +13,7 @@ from infotherm.distributions.base import Distribution
 from infotherm.transport.atoms import rooted
 from infotherm.transport.discrete import optimal_transport
 from infotherm.transport.orders import require_same_dim
-from infotherm.transport.wasserstein import _bures_and_shift, parameter_error
+from infotherm.transport.second_order import bures_and_shift, parameter_error
 
 
 def mixture_wasserstein(p: Any, q: Any) -> Estimate:
@@ -53,7 +53,7 @@ def mixture_wasserstein(p: Any, q: Any) -> Estimate:
     require_same_dim(*laws)
     (a, first), (b, second) = (_components(law, name) for law, name in zip(laws, "pq", strict=True))
     rows = [t.unsqueeze(1) for t in (first.mean, first.factor)]
-    distances, errors = _bures_and_shift(rows[0], rows[1], second.mean, second.factor)
+    distances, errors = bures_and_shift(rows[0], rows[1], second.mean, second.factor)
     errors = errors + parameter_error(first)[:, None] + parameter_error(second)
     moved = optimal_transport(a, b, distances.square())
     # costs that are off by so much move the least cost by no more

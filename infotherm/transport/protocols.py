@@ -16,7 +16,7 @@ from infotherm.transport.geodesics import geodesic
 from infotherm.transport.line_geodesic import LineGeodesic
 from infotherm.transport.line_protocol import LineProtocol
 from infotherm.transport.noise import Noise, Sigma
-from infotherm.transport.wasserstein import wasserstein2
+from infotherm.transport.second_order import wasserstein2
 
 
 def minimum_entropy_production(p: Any, q: Any, sigma: Sigma, duration: Any, **options: Any) -> Estimate:

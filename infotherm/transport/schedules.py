@@ -11,7 +11,7 @@ from infotherm.core.estimate import Estimate
 from infotherm.distributions import as_distribution
 from infotherm.processes import AffineProcess
 from infotherm.transport.path_speeds import path_action, path_length, wasserstein_speed
-from infotherm.transport.wasserstein import wasserstein2
+from infotherm.transport.second_order import wasserstein2
 
 if TYPE_CHECKING:
     import xarray

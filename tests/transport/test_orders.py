@@ -16,7 +16,7 @@ from torch import distributions as td
 import infotherm as it
 from infotherm.transport.orders import quantile_distance, wasserstein
 from infotherm.transport.quantiles import quantiles_of
-from infotherm.transport.wasserstein import wasserstein2
+from infotherm.transport.second_order import wasserstein2
 
 _REFERENCES = json.loads((Path(__file__).parents[2] / "validation/references/transport_static.json").read_text())
 

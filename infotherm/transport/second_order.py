@@ -82,7 +82,7 @@ def _gaussians(p: Gaussian, q: Gaussian) -> Estimate:
         found = distance_of_pair(ends[0], ends[1]) if ends[0] and ends[1] else None
         if found is not None:
             return found
-    value, error = _bures_and_shift(p.mean, p.factor, q.mean, q.factor)
+    value, error = bures_and_shift(p.mean, p.factor, q.mean, q.factor)
     return Estimate(value, error=error + parameter_error(p) + parameter_error(q), units="1")
 
 
@@ -154,7 +154,7 @@ def _scalar_gaussians(p: Gaussian, q: Gaussian, order: Any = 1.0) -> Estimate:
     return Estimate(value, error=error + parameter_error(p) + parameter_error(q), units="1")
 
 
-def _bures_and_shift(m0: Tensor, A: Tensor, m1: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
+def bures_and_shift(m0: Tensor, A: Tensor, m1: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
     """W2 of Gaussians from means and factors, and the error of the arithmetic."""
     between = procrustes_distance(A, B)
     shift = m0 - m1
@@ -255,5 +255,5 @@ def gelbrich(p: Any, q: Any) -> Estimate:
         factors.append(factor)
         mean = torch.finfo(law.dtype).eps * torch.linalg.vector_norm(law.mean.detach(), dim=-1)
         errors.append(mean + _covariance_error(covariance.detach(), factor.detach()))
-    value, error = _bures_and_shift(laws[0].mean, factors[0], laws[1].mean, factors[1])
+    value, error = bures_and_shift(laws[0].mean, factors[0], laws[1].mean, factors[1])
     return Estimate(value, error=error + errors[0] + errors[1], kind="lower", units="1")
