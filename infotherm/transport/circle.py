@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 import torch
@@ -55,8 +56,9 @@ def circle_wasserstein(p: Any, q: Any, *, period: float = 2 * math.pi, order: fl
     0.1
     """
     order = checked_order(order)
-    if isinstance(period, bool) or not isinstance(period, int | float) or not 0 < period < math.inf:
+    if isinstance(period, bool) or not isinstance(period, numbers.Real) or not 0 < period < math.inf:
         raise ValueError(f"period must be a positive number; got {period!r}")
+    period = float(period)
     (x, a), (y, b) = (_on_circle(as_distribution(law, name), name) for law, name in ((p, "p"), (q, "q")))
     dtype = torch.promote_types(x.dtype, y.dtype)
     x, a, y, b = (t.to(dtype) for t in (x, a, y, b))
